@@ -1,0 +1,69 @@
+"""Every error a user can meet, as one tree. The CLI prints the message and exits with `exit_code`."""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """What failed, which thing, and what to do next, in one message."""
+
+    exit_code = 1
+
+
+class UsageError(PipelineError):
+    """The call or a settings file is wrong: a bad option, a bad model.yaml, an unknown run."""
+
+    exit_code = 2
+
+
+class SetupError(PipelineError):
+    """Something the machine needs is missing: Terraform, the provider, a container engine, a free port."""
+
+    exit_code = 3
+
+
+class BuildError(PipelineError):
+    """The model image could not be built or pushed."""
+
+    exit_code = 4
+
+
+class TerraformError(PipelineError):
+    """Terraform failed; the message carries its own diagnosis."""
+
+    exit_code = 5
+
+
+class PlanError(PipelineError):
+    """The saved plan is not the one to apply: missing, changed, or applied already."""
+
+    exit_code = 6
+
+
+class RunError(PipelineError):
+    """A retraining run or a release ended badly, with its own reason."""
+
+    exit_code = 7
+
+
+class ApprovalError(PipelineError):
+    """An approval or a rejection is refused: by the uploader, twice, expired, forged, or of nothing."""
+
+    exit_code = 8
+
+
+class SmokeError(PipelineError):
+    """The endpoint does not run what was released, or does not answer its golden requests."""
+
+    exit_code = 9
+
+
+class LedgerError(PipelineError):
+    """The ledger cannot be written, or its chain is broken."""
+
+    exit_code = 10
+
+
+class LeftOverError(PipelineError):
+    """Resources are left after a teardown."""
+
+    exit_code = 11
