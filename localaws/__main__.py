@@ -1,0 +1,5 @@
+"""`python -m localaws up|down|status`."""
+
+from localaws.cli import main
+
+main()

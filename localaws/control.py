@@ -1,0 +1,200 @@
+"""Starting, stopping and describing the server process from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from localaws.certificates import write_certificates
+from localaws.engine import Engine, find_engine
+from localaws.errors import LocalAwsError, SetupError
+from localaws.profiles import PEOPLE, PROFILES, Keys, create_person, write_profiles
+from localaws.settings import HOST, REGION, Settings
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 60.0
+# What a job or a Lambda started by the server may see of the caller's environment.
+INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "DOCKER_HOST", "DOCKER_CONFIG", "VIRTUAL_ENV")
+
+
+@dataclass(frozen=True)
+class Status:
+    """A running server as `status.json` shows it."""
+
+    endpoint: str
+    pid: int
+    runtime: str
+    engine: str | None
+    profiles: list[str]
+    region: str
+    state: str = "in memory; it ends with the server"
+
+
+def start(settings: Settings) -> Status:
+    """Starts the server, waits until it answers, and writes the files that clients use.
+
+    Raises: SetupError when the port is taken, the server runs already or a demanded engine is missing.
+    """
+    _refuse_second_start(settings)
+    _refuse_taken_port(settings.port)
+    runtime, engine = _resolve_runtime(settings)
+    shutil.rmtree(settings.work_dir, ignore_errors=True)
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    write_certificates(settings)
+    root = Keys("AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30))
+    process = _spawn(settings, root)
+    try:
+        _wait_until_healthy(settings, process)
+        write_profiles(settings, _create_people(settings, root))
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    status = Status(settings.endpoint, process.pid, runtime, engine, list(PROFILES), REGION)
+    settings.pid_file.write_text(f"{process.pid}\n")
+    settings.status_file.write_text(json.dumps(vars(status), indent=2) + "\n")
+    return status
+
+
+def stop(settings: Settings) -> bool:
+    """Stops the server and what it started; False when none ran. State is lost."""
+    pid = running_pid(settings)
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        _wait_until_gone(pid)
+    for file in (settings.pid_file, settings.status_file, settings.env_file, settings.credentials_file):
+        file.unlink(missing_ok=True)
+    shutil.rmtree(settings.work_dir, ignore_errors=True)
+    return pid is not None
+
+
+def read_status(settings: Settings) -> Status | None:
+    """The running server's status, or None."""
+    if running_pid(settings) is None or not settings.status_file.exists():
+        return None
+    return Status(**json.loads(settings.status_file.read_text()))
+
+
+def running_pid(settings: Settings) -> int | None:
+    """The server's process id; None when the pid file is missing or names another program's process."""
+    try:
+        pid = int(settings.pid_file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return pid if _is_server(pid, settings) else None
+
+
+def _is_server(pid: int, settings: Settings) -> bool:
+    command = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True)
+    line = command.stdout.strip()
+    return "localaws serve" in line and str(settings.state_dir) in line and not line.startswith("Z")
+
+
+def _refuse_second_start(settings: Settings) -> None:
+    pid = running_pid(settings)
+    if pid is not None:
+        raise SetupError(
+            f"The local AWS of {settings.state_dir} runs already (process {pid}). "
+            "Stop it with `down`, or use another --state-dir and --port."
+        )
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise SetupError(
+                f"Port {port} on {HOST} cannot be used: {error.strerror}. "
+                "Stop what listens there, or choose another with --port."
+            ) from error
+
+
+def _resolve_runtime(settings: Settings) -> tuple[str, str | None]:
+    if settings.runtime == "process":
+        return "process", None
+    engine = find_engine()
+    if isinstance(engine, Engine):
+        return "container", engine.name
+    if settings.runtime == "container":
+        raise SetupError(
+            f"--runtime container needs a container engine such as Docker, and none answers ({engine.reason}). "
+            "Start one, or use --runtime process."
+        )
+    return "process", None
+
+
+def _spawn(settings: Settings, root: Keys) -> subprocess.Popen[bytes]:
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment["AWS_ACCESS_KEY_ID"] = root.access_key_id
+    environment["AWS_SECRET_ACCESS_KEY"] = root.secret_access_key
+    environment["PYTHONUNBUFFERED"] = "1"
+    arguments = ["--port", str(settings.port), "--state-dir", str(settings.state_dir), "--runtime", settings.runtime]
+    with settings.log_file.open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "localaws", "serve", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def _wait_until_healthy(settings: Settings, process: subprocess.Popen[bytes]) -> None:
+    context = ssl.create_default_context(cafile=str(settings.ca_file))
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise LocalAwsError(
+                f"The local AWS ended at once with exit code {process.returncode}: {_log_tail(settings)}"
+            )
+        try:
+            with urllib.request.urlopen(  # noqa: S310 (always https to this machine)
+                f"{settings.endpoint}/_ministack/health", context=context, timeout=2
+            ):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise LocalAwsError(f"The local AWS did not answer within {START_TIMEOUT_S:.0f} s; see {settings.log_file}.")
+
+
+def _log_tail(settings: Settings) -> str:
+    return " | ".join(settings.log_file.read_text(errors="replace").splitlines()[-3:])
+
+
+def _create_people(settings: Settings, root: Keys) -> dict[str, Keys]:
+    import boto3
+
+    arguments: dict[str, Any] = {
+        "endpoint_url": settings.endpoint,
+        "verify": str(settings.ca_file),
+        "region_name": REGION,
+        "aws_access_key_id": root.access_key_id,
+        "aws_secret_access_key": root.secret_access_key,
+    }
+    iam = boto3.client("iam", **arguments)
+    return {"admin": root, **{person.name: create_person(iam, person) for person in PEOPLE}}
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while time.monotonic() < deadline:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+        if not state or state.startswith("Z"):
+            return
+        time.sleep(0.05)
+    raise LocalAwsError(f"The local AWS (process {pid}) did not end within {STOP_TIMEOUT_S:.0f} s.")

@@ -1,0 +1,69 @@
+"""The server process: ministack's services, their mends, and the services it lacks, behind one TLS port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+from localaws.settings import ACCOUNT_ID, HOST, REGION, Settings
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What ministack reads when it is imported. The root keys come from the process that starts the server."""
+    return {
+        "GATEWAY_PORT": str(settings.port),
+        "BIND_HOST": HOST,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_SSL_CERT": str(settings.certificate_file),
+        "MINISTACK_SSL_KEY": str(settings.key_file),
+        "USE_SSL": "1",
+        "AUTH": "true",
+        "CLOUDTRAIL_RECORDING": "1",
+        "LAMBDA_EXECUTOR": "local",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+        # Lambda workers inherit these, and must trust this server and nobody else.
+        "AWS_CA_BUNDLE": str(settings.ca_file),
+        "SSL_CERT_FILE": str(settings.ca_file),
+        "REQUESTS_CA_BUNDLE": str(settings.ca_file),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "TMPDIR": str(settings.work_dir),
+    }
+
+
+def serve(settings: Settings) -> None:
+    """Runs until SIGTERM or SIGINT, then ends every job and endpoint it started."""
+    settings.work_dir.mkdir(parents=True, exist_ok=True)
+    os.environ.update(environment(settings))
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    from hypercorn.asyncio import serve as serve_asgi
+    from hypercorn.config import Config
+    from ministack import app as ministack_app
+
+    from localaws import mends
+
+    # ministack would otherwise look for its own containers, and patch docker-py to pull from public mirrors.
+    ministack_app._docker_socket_present = lambda: False
+    mends.apply()
+
+    config = Config()
+    config.bind = [f"{HOST}:{settings.port}"]
+    config.certfile = str(settings.certificate_file)
+    config.keyfile = str(settings.key_file)
+    config.alpn_protocols = ["http/1.1"]
+    config.keep_alive_timeout = 75
+    config.loglevel = "WARNING"
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await serve_asgi(ministack_app.app, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
+    sys.stdout.flush()

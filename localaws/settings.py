@@ -1,0 +1,72 @@
+"""What one local AWS is told when it starts: where it listens, where its files are, how it runs containers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+HOST = "127.0.0.1"
+ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
+
+Runtime = Literal["auto", "container", "process"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One server. Its files live under `state_dir`; two servers need two ports and two directories."""
+
+    port: int
+    state_dir: Path
+    runtime: Runtime = "auto"
+
+    @property
+    def endpoint(self) -> str:
+        return f"https://{HOST}:{self.port}"
+
+    @property
+    def registry(self) -> str:
+        """Host part of image references, as `repositoryUri` shows it."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def ca_file(self) -> Path:
+        return self.state_dir / "ca.pem"
+
+    @property
+    def certificate_file(self) -> Path:
+        return self.state_dir / "server-certificate.pem"
+
+    @property
+    def key_file(self) -> Path:
+        return self.state_dir / "server-key.pem"
+
+    @property
+    def env_file(self) -> Path:
+        return self.state_dir / "aws.env"
+
+    @property
+    def config_file(self) -> Path:
+        return self.state_dir / "config"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.state_dir / "credentials"
+
+    @property
+    def pid_file(self) -> Path:
+        return self.state_dir / "server.pid"
+
+    @property
+    def log_file(self) -> Path:
+        return self.state_dir / "server.log"
+
+    @property
+    def status_file(self) -> Path:
+        return self.state_dir / "status.json"
+
+    @property
+    def work_dir(self) -> Path:
+        """Scratch of the running server: blobs, job directories, temporary files. Gone after `down`."""
+        return self.state_dir / "work"
