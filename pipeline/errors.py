@@ -45,10 +45,46 @@ class RunError(PipelineError):
     exit_code = 7
 
 
+class ReleaseRefusedError(RunError):
+    """The release was refused before it touched anything: a wrong digest, package or state."""
+
+
+class EndpointBusyError(RunError):
+    """Another deployment of the endpoint is under way; the state machine waits and tries again."""
+
+
+class RollbackError(RunError):
+    """The endpoint could not be brought back; a person has to look."""
+
+
 class ApprovalError(PipelineError):
     """An approval or a rejection is refused: by the uploader, twice, expired, forged, or of nothing."""
 
     exit_code = 8
+
+
+class SelfApprovalError(ApprovalError):
+    """The approver is the person whose work is to be approved."""
+
+
+class ApprovalMissingError(ApprovalError):
+    """Nobody has signed an approval, for instance when the package was approved in the console."""
+
+
+class ApprovalUsedError(ApprovalError):
+    """There is an approval already, or it has released something already."""
+
+
+class ApprovalExpiredError(ApprovalError):
+    """The approval is older than its own expiry."""
+
+
+class ApprovalForgedError(ApprovalError):
+    """The record does not carry the signature of the approval key."""
+
+
+class ApprovalMismatchError(ApprovalError):
+    """The approval is for something else: another package, image, model, evaluation or environment."""
 
 
 class SmokeError(PipelineError):

@@ -1,0 +1,180 @@
+"""The run item: what is known about one retraining run, and which status may follow which.
+
+Flow: dataset upload, every step. The claim creates the item by a conditional put; after that each
+status is written only over one that it may follow, so that a late or repeated step changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from pipeline.errors import RunError, UsageError
+
+Status = Literal[
+    "Running",
+    "Quarantined",
+    "RejectedByGates",
+    "WaitingForApproval",
+    "Approved",
+    "Rejected",
+    "Expired",
+    "Failed",
+]
+
+MAY_FOLLOW: Mapping[str, tuple[Status, ...]] = {
+    "Quarantined": ("Running",),
+    "RejectedByGates": ("Running",),
+    "WaitingForApproval": ("Running",),
+    "Approved": ("WaitingForApproval",),
+    "Rejected": ("WaitingForApproval",),
+    "Expired": ("WaitingForApproval",),
+    "Failed": ("Running", "WaitingForApproval"),
+}
+
+# Kept as JSON text: DynamoDB knows no floats, and nobody asks it about what is inside.
+JSON_ATTRIBUTES = ("smoke", "metrics")
+RELEASE_PREFIX = "release_"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One version of one object: what a run is about."""
+
+    bucket: str
+    key: str
+    version_id: str
+
+
+def run_id(model: str, upload: Upload) -> str:
+    """The name from which every other name of the run derives; equal for equal uploads."""
+    address = f"{upload.bucket}/{upload.key}?versionId={upload.version_id}"
+    return f"{model}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+
+
+class RunsTable:
+    """The runs of one environment, in one DynamoDB table."""
+
+    def __init__(self, name: str, *, dynamodb: Any) -> None:
+        self._name = name
+        self._dynamodb = dynamodb
+
+    def claim(self, item: Mapping[str, Any], *, now: datetime) -> bool:
+        """True for the first execution to claim the run, and for that same execution asking again."""
+        try:
+            self._dynamodb.put_item(
+                TableName=self._name,
+                Item=_to_item(
+                    {
+                        **item,
+                        "status": "Running",
+                        "created_at": now.isoformat(),
+                        "updated_at": now.isoformat(),
+                    }
+                ),
+                ConditionExpression="attribute_not_exists(run_id)",
+            )
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            return bool(self.get(item["run_id"])["execution_arn"] == item["execution_arn"])
+        return True
+
+    def name_uploader(self, run_id: str, *, uploaded_by: str) -> None:
+        """Record who uploaded the dataset, unless it is known: the first name stays."""
+        try:
+            self._dynamodb.update_item(
+                TableName=self._name,
+                Key=_to_item({"run_id": run_id}),
+                UpdateExpression="SET uploaded_by = :by",
+                ConditionExpression="attribute_exists(run_id) AND attribute_not_exists(uploaded_by)",
+                ExpressionAttributeValues=_to_item({":by": uploaded_by}),
+            )
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+
+    def get(self, run_id: str) -> dict[str, Any]:
+        """The run item. Raises: UsageError when there is no such run."""
+        item = self._dynamodb.get_item(
+            TableName=self._name, Key=_to_item({"run_id": run_id}), ConsistentRead=True
+        ).get("Item")
+        if not item:
+            raise UsageError(f"There is no run {run_id} in {self._name}. List them with `mlops runs`.")
+        return _from_item(item)
+
+    def all(self) -> list[dict[str, Any]]:
+        """Every run item, the newest first."""
+        pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._name)
+        items = [_from_item(item) for page in pages for item in page["Items"]]
+        return sorted(items, key=lambda item: str(item["created_at"]), reverse=True)
+
+    def move(
+        self, run_id: str, status: Status, *, now: datetime, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Give the run a new status and what is known with it; doing so twice changes nothing more.
+
+        Raises: RunError when the run is in a status that this one may not follow.
+        """
+        allowed = (*MAY_FOLLOW[status], status)
+        values = {"status": status, "updated_at": now.isoformat(), **(facts or {})}
+        try:
+            self._dynamodb.update_item(**_update_request(self._name, run_id, values=values, allowed=allowed))
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            current = self.get(run_id)["status"]
+            raise RunError(f"Run {run_id} is {current}; it cannot become {status} any more.") from None
+
+    def note_release(
+        self, run_id: str, *, environment: str, outcome: Mapping[str, Any], now: datetime
+    ) -> None:
+        """Record how the run's release into an environment ended, beside the status of the run itself."""
+        values = {f"{RELEASE_PREFIX}{environment}": dict(outcome), "updated_at": now.isoformat()}
+        self._dynamodb.update_item(
+            **_update_request(self._name, run_id, values=values, allowed=get_args(Status))
+        )
+
+
+def _update_request(
+    table: str, run_id: str, *, values: Mapping[str, Any], allowed: tuple[str, ...]
+) -> dict[str, Any]:
+    names = {f"#{index}": name for index, name in enumerate(values)}
+    given = {f":{index}": _stored(name, value) for index, (name, value) in enumerate(values.items())}
+    expected = {f":allowed{index}": status for index, status in enumerate(allowed)}
+    return {
+        "TableName": table,
+        "Key": _to_item({"run_id": run_id}),
+        "UpdateExpression": "SET " + ", ".join(f"#{index} = :{index}" for index in range(len(values))),
+        "ConditionExpression": f"#status IN ({', '.join(expected)})",
+        "ExpressionAttributeNames": {**names, "#status": "status"},
+        "ExpressionAttributeValues": _to_item({**given, **expected}),
+    }
+
+
+def _stored(name: str, value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if name in JSON_ATTRIBUTES else value
+
+
+def _to_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    serializer = TypeSerializer()
+    return {name: serializer.serialize(value) for name, value in values.items() if value is not None}
+
+
+def _from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    deserializer = TypeDeserializer()
+    plain = {name: deserializer.deserialize(value) for name, value in item.items()}
+    if "rows" in plain:
+        plain["rows"] = int(plain["rows"])
+    return {name: json.loads(value) if name in JSON_ATTRIBUTES else value for name, value in plain.items()}
+
+
+def _is_condition(error: ClientError) -> bool:
+    return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")
