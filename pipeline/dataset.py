@@ -1,0 +1,334 @@
+"""A dataset held against its contract in model.json, read once as a stream, hashed on the way.
+
+Flow: dataset upload, second step (validate). Memory does not grow with the file: one chunk, one
+line and at most `MAX_PROBLEMS` findings are held. The sha256 covers every byte, also of a file that
+was refused in its first line.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_PROBLEMS = 20
+MAX_LINE_BYTES = 1 << 20
+MAX_SHOWN_CHARACTERS = 80
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# float() also takes "nan", "1_000" and other alphabets' digits; a dataset may hold none of them.
+NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+INTEGER = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column may hold; an empty field is a missing value."""
+
+    name: str
+    type: str
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[str, ...] = ()
+    missing_allowed: bool = False
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a dataset of one model has to look like."""
+
+    columns: tuple[Column, ...]
+    target: str
+    min_rows: int
+    classification: bool
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason to refuse the dataset, with the place, what stands there and what may stand there."""
+
+    message: str
+    line: int | None = None
+    column: str | None = None
+    value: str | None = None
+    bound: str | None = None
+
+    def __str__(self) -> str:
+        place = [f"line {self.line}" if self.line else "", f"column {self.column}" if self.column else ""]
+        return ": ".join(part for part in (", ".join(filter(None, place)), self.message) if part)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a check; `rows` counts the rows read before the check stopped."""
+
+    rows: int
+    size_bytes: int
+    sha256: str
+    problems: tuple[Problem, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """True when nothing speaks against the dataset."""
+        return not self.problems
+
+    @property
+    def reason(self) -> str:
+        """The first problem, and how many more there are; empty when there is none."""
+        if not self.problems:
+            return ""
+        more = len(self.problems) - 1
+        return str(self.problems[0]) + (f" (and {more} more)" if more else "")
+
+
+class _UnreadableError(Exception):
+    """The rest of the file cannot be read as CSV."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass
+class _Hashed:
+    """Chunks, passed on as they are, with the hash and size of all that went by."""
+
+    chunks: Iterable[bytes]
+    size_bytes: int = 0
+    digest: Any = field(default_factory=hashlib.sha256)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self.chunks:
+            self.digest.update(chunk)
+            self.size_bytes += len(chunk)
+            yield chunk
+
+
+def parse_contract(model: Mapping[str, Any]) -> Contract:
+    """The contract inside a model.json that the model's schema has accepted."""
+    return Contract(
+        columns=tuple(_parse_column(column) for column in model["columns"]),
+        target=model["target"],
+        min_rows=int(model.get("min_rows", 1)),
+        classification=model["task"] == "classification",
+    )
+
+
+def check_dataset(chunks: Iterable[bytes], *, contract: Contract) -> Report:
+    """The report on a CSV file that arrives in chunks of any size."""
+    stream = iter(hashed := _Hashed(chunks))
+    check = _Check(contract)
+    try:
+        check.run(_lines(stream))
+    except _UnreadableError as error:
+        check.problems.append(error.problem)
+    for _ in stream:
+        pass  # What is left is not checked any more, but it belongs to the hash.
+    return Report(
+        rows=check.rows,
+        size_bytes=hashed.size_bytes,
+        sha256=hashed.digest.hexdigest(),
+        problems=tuple(check.problems[:MAX_PROBLEMS]),
+    )
+
+
+def _parse_column(column: Mapping[str, Any]) -> Column:
+    return Column(
+        name=column["name"],
+        type=column["type"],
+        minimum=column.get("min"),
+        maximum=column.get("max"),
+        allowed=tuple(str(value) for value in column.get("allowed") or ()),
+        missing_allowed=bool(column.get("missing", False)),
+    )
+
+
+class _Check:
+    """What a check has seen so far, also when the file turns out to be unreadable half-way."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.rows = 0
+        self.problems: list[Problem] = []
+        self._contract = contract
+        self._classes: set[str] = set()
+
+    def run(self, lines: Iterator[str]) -> None:
+        """Check every record, or as many as it takes to find `MAX_PROBLEMS`."""
+        records = _records(lines)
+        line, header = next(records, (0, []))
+        if not header:
+            raise _UnreadableError(Problem(message="the file is empty: there is no header"))
+        _check_header(header, line=line, contract=self._contract)
+        checks = [_value_check(_column(self._contract, name)) for name in header]
+        target_at = header.index(self._contract.target)
+        for line, record in records:
+            self.rows += 1
+            if len(self._classes) < 2 and target_at < len(record):
+                self._classes.add(record[target_at])
+            self.problems.extend(_check_record(record, line=line, header=header, checks=checks))
+            if len(self.problems) >= MAX_PROBLEMS:
+                return
+        self.problems.extend(_check_whole(self.rows, self._classes, contract=self._contract))
+
+
+def _check_header(header: list[str], *, line: int, contract: Contract) -> None:
+    """Without the right header no row can be judged, so a wrong one ends the check."""
+    expected = [column.name for column in contract.columns]
+    bound = ", ".join(expected)
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    missing = [name for name in expected if name not in header]
+    unknown = [name for name in header if name not in expected]
+    if contract.target in missing:
+        message = f"the target {contract.target} is missing from the header"
+    elif missing:
+        message = f"missing from the header: {', '.join(missing)}"
+    elif unknown:
+        message = f"not in the contract: {_shown(', '.join(unknown))}"
+    elif repeated:
+        message = f"more than once in the header: {', '.join(repeated)}"
+    else:
+        return
+    raise _UnreadableError(Problem(message=message, line=line, value=_shown(",".join(header)), bound=bound))
+
+
+def _check_record(
+    record: list[str], *, line: int, header: list[str], checks: list[Callable[[str], tuple[str, str] | None]]
+) -> list[Problem]:
+    if len(record) != len(header):
+        message = f"{len(record)} fields instead of {len(header)}"
+        return [Problem(message=message, line=line, value=_shown(",".join(record)), bound=str(len(header)))]
+    problems = []
+    for name, value, check in zip(header, record, checks, strict=True):
+        wrong = check(value)
+        if wrong:
+            message, bound = wrong
+            problems.append(
+                Problem(message=message, line=line, column=name, value=_shown(value), bound=bound)
+            )
+    return problems
+
+
+def _check_whole(rows: int, classes: set[str], *, contract: Contract) -> list[Problem]:
+    if rows < contract.min_rows:
+        message = f"{rows} rows, at least {contract.min_rows} are needed"
+        return [Problem(message=message, value=str(rows), bound=str(contract.min_rows))]
+    if contract.classification and len(classes) < 2:
+        message = f"every row has the same class {_shown(min(classes))!r}; at least 2 classes are needed"
+        return [Problem(message=message, column=contract.target, value=_shown(min(classes)), bound="2")]
+    return []
+
+
+def _value_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
+    """The check of one column: None for a good value, else the message and the bound."""
+    present = _category_check(column) if column.type == "category" else _number_check(column)
+
+    def check(value: str) -> tuple[str, str] | None:
+        if value:
+            return present(value)
+        return None if column.missing_allowed else ("the value is missing", "no missing values")
+
+    return check
+
+
+def _category_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
+    allowed = frozenset(column.allowed)
+    bound = ", ".join(column.allowed)
+
+    def check(value: str) -> tuple[str, str] | None:
+        if not allowed or value in allowed:
+            return None
+        return f"{_shown(value)!r} is not one of {bound}", bound
+
+    return check
+
+
+def _number_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
+    pattern, noun = (INTEGER, "an integer") if column.type == "integer" else (NUMBER, "a number")
+    minimum = -math.inf if column.minimum is None else column.minimum
+    maximum = math.inf if column.maximum is None else column.maximum
+    allowed = frozenset(float(value) for value in column.allowed)
+
+    def check(value: str) -> tuple[str, str] | None:
+        number = float(value) if pattern.fullmatch(value) else math.nan
+        if not math.isfinite(number):
+            return f"{_shown(value)!r} is not {noun}", noun
+        if number < minimum:
+            return f"{_shown(value)} is below the minimum {minimum:g}", f"min {minimum:g}"
+        if number > maximum:
+            return f"{_shown(value)} is above the maximum {maximum:g}", f"max {maximum:g}"
+        if allowed and number not in allowed:
+            return f"{_shown(value)} is not one of {', '.join(column.allowed)}", ", ".join(column.allowed)
+        return None
+
+    return check
+
+
+def _records(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """Each record that is not blank, with the line it begins in."""
+    reader = csv.reader(lines, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _UnreadableError(_csv_problem(error, line=line)) from None
+        if record:
+            yield line, record
+
+
+def _csv_problem(error: csv.Error, *, line: int) -> Problem:
+    text = str(error)
+    if "unexpected end of data" in text:
+        return Problem(message="a quote is opened and never closed: the file is cut off", line=line)
+    if "field limit" in text:
+        limit = csv.field_size_limit()
+        message = f"a field is longer than {limit:,} characters, or a quote is never closed"
+        return Problem(message=message, line=line, bound=str(limit))
+    return Problem(message=f"not readable as CSV: {text}", line=line)
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    """The lines, ends kept, decoded one by one so that a bad byte is named with its line."""
+    for number, raw in enumerate(_raw_lines(chunks), start=1):
+        if number == 1:
+            raw = raw.removeprefix(BYTE_ORDER_MARK)
+        if b"\0" in raw:
+            raise _UnreadableError(
+                Problem(message="there is a zero byte: this is a binary file", line=number)
+            )
+        try:
+            yield raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            byte = f"0x{raw[error.start]:02x}"
+            message = f"byte {byte} at position {error.start + 1} is not UTF-8; save the file as UTF-8"
+            raise _UnreadableError(Problem(message=message, line=number, value=byte, bound="UTF-8")) from None
+
+
+def _raw_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    pending = b""
+    number = 1
+    for chunk in chunks:
+        lines = (pending + chunk).splitlines(keepends=True)
+        # The last line may go on in the next chunk, also after "\r", which may be half of "\r\n".
+        pending = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        yield from lines
+        number += len(lines)
+        if len(pending) > MAX_LINE_BYTES:
+            message = f"the line is longer than {MAX_LINE_BYTES:,} bytes"
+            raise _UnreadableError(Problem(message=message, line=number, bound=str(MAX_LINE_BYTES)))
+    if pending:
+        yield pending
+
+
+def _column(contract: Contract, name: str) -> Column:
+    return next(column for column in contract.columns if column.name == name)
+
+
+def _shown(value: str) -> str:
+    """The value, short enough for a message."""
+    return value if len(value) <= MAX_SHOWN_CHARACTERS else value[:MAX_SHOWN_CHARACTERS] + "…"
