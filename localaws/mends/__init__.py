@@ -1,7 +1,41 @@
-"""Mends of ministack's own services, one module each. `apply` is called once, before the server starts."""
+"""Mends of ministack's own services, one module each. `apply` is called once, before the server starts.
+
+A mend's docstring says what AWS does (and which page says so), what ministack does instead, and which names of
+ministack it hooks. Each has a contract test, `tests/contract/test_mend_<name>.py`, which shows on an unmended
+ministack that it is needed and on the local AWS that it works.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.metadata import version
+
+from localaws.errors import LocalAwsError
+
+VERSION = "1.5.33"
+
+MENDS = (
+    "stepfunctions_executions",
+    "stepfunctions_history",
+    "stepfunctions_paths",
+    "stepfunctions_retries",
+    "stepfunctions_tasks",
+    "lambda_environment",
+    "lambda_errors",
+)
+
 
 def apply() -> None:
-    """Applies every mend to the ministack that is imported in this process."""
+    """Applies every mend to the ministack that is imported in this process.
+
+    Raises: LocalAwsError when another version of ministack is installed than the one the mends are for.
+    """
+    installed = version("ministack")
+    for name in MENDS:
+        mend = import_module(f"localaws.mends.{name}")
+        if installed != mend.VERSION:
+            raise LocalAwsError(
+                f"The mend {name} is for ministack {mend.VERSION}, and {installed} is installed. "
+                "Install the locked requirements, or bring the mend up to date."
+            )
+        mend.apply()
