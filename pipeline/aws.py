@@ -1,0 +1,48 @@
+"""The edge to AWS: the one place that makes boto3 clients, with bounded retries and time-outs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+# SageMaker gives a model 60 s to answer; everything else answers sooner.
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=65,
+    retries={"mode": "standard", "total_max_attempts": 5},
+    user_agent_extra="mlops-pipeline",
+)
+
+
+@dataclass
+class Aws:
+    """Clients of one region, made when first asked for, with the SDK's own credentials and endpoints."""
+
+    region: str
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, service: str) -> Any:
+        if service not in self._clients:
+            session = boto3.session.Session(region_name=self.region)
+            self._clients[service] = session.client(service, config=_CONFIG)  # type: ignore[call-overload]
+        return self._clients[service]
+
+
+@dataclass(frozen=True)
+class Caller:
+    account_id: str
+    arn: str
+
+    @property
+    def person(self) -> str:
+        """The last part of the ARN: the session name of a role, or the user's name."""
+        return self.arn.rsplit("/", 1)[-1]
+
+
+def read_caller(sts: Any) -> Caller:
+    """Whom AWS takes us for."""
+    answer = sts.get_caller_identity()
+    return Caller(account_id=answer["Account"], arn=answer["Arn"])

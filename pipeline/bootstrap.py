@@ -1,0 +1,152 @@
+"""The root that makes the bucket its own state lives in: on disk first, then moved; and back to be destroyed.
+
+It runs from a copy under the build folder, because switching its backend needs a file beside the root.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from pipeline.errors import TerraformError
+from pipeline.plans import Manifest, claim_plan, clear_plan, save_manifest, utc_now
+from pipeline.progress import TerraformProgress
+from pipeline.stack import (
+    BOOTSTRAP,
+    Workshop,
+    child_environment,
+    forget_stack,
+    plan_folder,
+    save_outputs,
+    state_bucket,
+)
+from pipeline.terraform import Applied, Terraform
+
+_OVERRIDE = "backend_override.tf.json"
+
+
+def run_bootstrap(workshop: Workshop, s3: Any, *, apply: bool) -> Manifest:
+    """Plans and, if asked, applies the root; its state ends in the bucket. Running it again converges."""
+    copy = make_copy(workshop, s3)
+    terraform = copy.open_local() if copy.is_local else copy.open_remote()
+    folder = plan_folder(workshop.settings, BOOTSTRAP)
+    clear_plan(folder)
+    changes = terraform.plan(folder.plan)
+    manifest = save_manifest(
+        folder, stack=BOOTSTRAP.name, commit=workshop.commit, changes=changes, inputs=[], now=utc_now()
+    )
+    if not apply:
+        return manifest
+    claim_plan(folder, stack=BOOTSTRAP.name, plan_command="mlops bootstrap", now=utc_now())
+    terraform.apply(folder.plan)
+    outputs = terraform.output()
+    _check_state_bucket(outputs, copy.bucket)
+    if copy.is_local:
+        copy.move_to_bucket()
+    save_outputs(workshop.settings, BOOTSTRAP, outputs)
+    return manifest
+
+
+def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], None]) -> Applied:
+    """Takes the state back to disk, empties the state bucket, then destroys it and the deployer role."""
+    copy = make_copy(workshop, s3)
+    terraform = copy.open_local() if copy.is_local else copy.move_to_disk()
+    if bucket_exists(s3, copy.bucket):
+        empty_bucket(copy.bucket)
+    applied = terraform.destroy()
+    copy.state.unlink(missing_ok=True)
+    forget_stack(workshop.settings, BOOTSTRAP)
+    return applied
+
+
+@dataclass(frozen=True)
+class RootCopy:
+    """The copy of iac/bootstrap that Terraform runs in, and where its state is."""
+
+    workshop: Workshop
+    folder: Path
+    bucket: str
+    is_local: bool
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "iac" / "bootstrap"
+
+    @property
+    def state(self) -> Path:
+        """Exists until the move to the bucket has ended: a run that died before that is resumed."""
+        return self.folder / "local.tfstate"
+
+    def open_local(self) -> Terraform:
+        self._override_backend()
+        terraform = self._terraform()
+        terraform.init()
+        return terraform
+
+    def open_remote(self) -> Terraform:
+        terraform = self._terraform()
+        terraform.init(self._backend())
+        return terraform
+
+    def move_to_bucket(self) -> None:
+        (self.root / _OVERRIDE).unlink()
+        self._terraform().init(self._backend(), migrate=True)
+        self.state.unlink()
+
+    def move_to_disk(self) -> Terraform:
+        self.open_remote()
+        self._override_backend()
+        terraform = self._terraform()
+        terraform.init(migrate=True)
+        return terraform
+
+    def _override_backend(self) -> None:
+        backend = {"terraform": {"backend": {"local": {"path": str(self.state)}}}}
+        (self.root / _OVERRIDE).write_text(json.dumps(backend))
+
+    def _backend(self) -> dict[str, str]:
+        return {"bucket": self.bucket, "region": self.workshop.settings.region}
+
+    def _terraform(self) -> Terraform:
+        return Terraform(
+            binary=self.workshop.toolchain.terraform,
+            root=self.root,
+            data_dir=self.folder / "data",
+            environ=child_environment(self.workshop, BOOTSTRAP, images={}),
+            on_event=TerraformProgress(label=BOOTSTRAP.name, report=self.workshop.report),
+        )
+
+
+def make_copy(workshop: Workshop, s3: Any) -> RootCopy:
+    """A fresh copy of the root and its modules; an unfinished move's state file stays."""
+    folder = workshop.settings.build / "terraform" / BOOTSTRAP.name
+    shutil.rmtree(folder / "iac", ignore_errors=True)
+    for part in ("bootstrap", "modules"):
+        shutil.copytree(workshop.settings.checkout / "iac" / part, folder / "iac" / part)
+    bucket = state_bucket(workshop.settings, workshop.account_id)
+    is_local = (folder / "local.tfstate").exists() or not bucket_exists(s3, bucket)
+    return RootCopy(workshop=workshop, folder=folder, bucket=bucket, is_local=is_local)
+
+
+def bucket_exists(s3: Any, bucket: str) -> bool:
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"404", "NoSuchBucket", "NotFound"}:
+            return False
+        raise
+    return True
+
+
+def _check_state_bucket(outputs: Mapping[str, Any], expected: str) -> None:
+    if outputs["state_bucket"] != expected:
+        raise TerraformError(
+            f"bootstrap made the state bucket {outputs['state_bucket']}, but mlops looks for {expected}: "
+            "iac/modules/names and pipeline/stack.py disagree."
+        )

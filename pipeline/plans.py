@@ -1,0 +1,133 @@
+"""Saved Terraform plans: what is applied is the plan that was seen, once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.errors import PlanError
+from pipeline.terraform import Change
+
+
+@dataclass(frozen=True)
+class PlanFolder:
+    """One root's (and workspace's) latest plan. Making a new plan takes the place of the old one."""
+
+    path: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.tfplan"
+
+    @property
+    def representation(self) -> Path:
+        """The plan as Terraform's JSON, for policies and reports."""
+        return self.path / "plan.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def used(self) -> Path:
+        """Exists from the moment an apply of this plan begins."""
+        return self.path / "applied.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a saved plan was made from; `inputs` are the files it only points at: sha256 by relative path."""
+
+    stack: str
+    commit: str
+    plan_sha256: str
+    inputs: Mapping[str, str]
+    created_at: str
+    changes: tuple[Change, ...]
+
+
+def clear_plan(folder: PlanFolder) -> None:
+    """Removes an older plan, so that a failed plan can never be followed by an apply of the one before it."""
+    for file in (folder.manifest, folder.used, folder.plan, folder.representation):
+        file.unlink(missing_ok=True)
+    folder.path.mkdir(parents=True, exist_ok=True)
+
+
+def save_manifest(
+    folder: PlanFolder,
+    *,
+    stack: str,
+    commit: str,
+    changes: Sequence[Change],
+    inputs: Sequence[Path],
+    now: datetime,
+) -> Manifest:
+    """Binds the plan file and the files it points at by hash."""
+    manifest = Manifest(
+        stack=stack,
+        commit=commit,
+        plan_sha256=hash_file(folder.plan),
+        inputs={os.path.relpath(file, folder.path): hash_file(file) for file in inputs},
+        created_at=now.isoformat(timespec="seconds"),
+        changes=tuple(changes),
+    )
+    folder.manifest.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+    return manifest
+
+
+def read_plan(folder: PlanFolder, *, stack: str, plan_command: str) -> Manifest:
+    """The manifest of a plan that may be applied.
+
+    Raises: PlanError when there is none, it or a file it points at changed, or it was applied before.
+    """
+    if not folder.manifest.is_file() or not folder.plan.is_file():
+        raise PlanError(f"There is no saved plan of {stack}. Run `{plan_command}` and read it first.")
+    raw = json.loads(folder.manifest.read_text())
+    manifest = Manifest(**{**raw, "changes": tuple(Change(**change) for change in raw["changes"])})
+    if hash_file(folder.plan) != manifest.plan_sha256:
+        raise PlanError(
+            f"The saved plan of {stack} was changed after it was made. Run `{plan_command}` again."
+        )
+    for name, sha256 in manifest.inputs.items():
+        file = folder.path / name
+        if not file.is_file() or hash_file(file) != sha256:
+            raise PlanError(f"{file.name} was changed after {stack} was planned. Run `{plan_command}` again.")
+    if folder.used.exists():
+        when = json.loads(folder.used.read_text())["started_at"]
+        raise PlanError(
+            f"The saved plan of {stack} was applied already ({when}). Run `{plan_command}` again."
+        )
+    return manifest
+
+
+def claim_plan(folder: PlanFolder, *, stack: str, plan_command: str, now: datetime) -> None:
+    """Uses the plan up before it is applied: after an apply that died half-way comes a new plan."""
+    try:
+        with folder.used.open("x") as file:
+            json.dump({"started_at": now.isoformat(timespec="seconds")}, file)
+    except FileExistsError as error:
+        raise PlanError(
+            f"The saved plan of {stack} is being applied already. Run `{plan_command}` again."
+        ) from error
+
+
+def count_changes(changes: Sequence[Change]) -> dict[str, int]:
+    """How many resources are created, updated, replaced, deleted; zeroes included."""
+    counts = {"create": 0, "update": 0, "replace": 0, "delete": 0}
+    for change in changes:
+        counts[change.action] = counts.get(change.action, 0) + 1
+    return counts
+
+
+def hash_file(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,92 @@
+"""What every command needs to know before it talks to anything: where, for which project, which models."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from pipeline.errors import UsageError
+
+Environment = Literal["staging", "production"]
+ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+
+SETTINGS_FILE = "mlops.toml"
+_SHORT_NAMES = {"pro": "production"}
+_KNOWN_KEYS = {"project", "region", "models"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Paths are absolute. `build` holds everything the pipeline writes; it can be deleted at any time."""
+
+    checkout: Path
+    build: Path
+    project: str
+    region: str
+    models: tuple[str, ...]
+
+    @property
+    def wheelhouse(self) -> Path:
+        """In the checkout whatever `build` is, because the checkout is the Docker build context."""
+        return self.checkout / "build" / "wheelhouse"
+
+    def model_folder(self, model: str) -> Path:
+        return self.checkout / "model_src" / "models" / model
+
+    def image_file(self, model: str) -> Path:
+        """What was built and pushed for one model, as JSON."""
+        return self.build / "image" / f"{model}.json"
+
+
+def parse_environment(name: str) -> Environment:
+    """The environment; `pro` means production."""
+    environment = _SHORT_NAMES.get(name, name)
+    if environment not in ENVIRONMENTS:
+        raise UsageError(f"There is no environment {name!r}. Use one of: {', '.join(ENVIRONMENTS)} (or pro).")
+    return environment
+
+
+def read_settings(environ: Mapping[str, str] = os.environ, *, start: Path | None = None) -> Settings:
+    """The settings of the checkout around `start` (default: the current folder), overridden by `environ`."""
+    checkout = find_checkout(start or Path.cwd())
+    file = checkout / SETTINGS_FILE
+    values = tomllib.loads(file.read_text())
+    if unknown := set(values) - _KNOWN_KEYS:
+        raise UsageError(f"{file}: unknown keys {sorted(unknown)}. Known: {sorted(_KNOWN_KEYS)}.")
+    models = environ["MLOPS_MODELS"].split(",") if environ.get("MLOPS_MODELS") else values.get("models", [])
+    if not models:
+        raise UsageError(f"{file}: `models` names no model folder.")
+    return Settings(
+        checkout=checkout,
+        build=checkout / environ.get("MLOPS_BUILD_DIR", "build"),
+        project=environ.get("MLOPS_PROJECT") or values.get("project", "mlops"),
+        region=environ.get("AWS_REGION")
+        or environ.get("AWS_DEFAULT_REGION")
+        or values.get("region", "us-east-1"),
+        models=tuple(models),
+    )
+
+
+def find_checkout(start: Path) -> Path:
+    """The nearest folder at or above `start` that holds mlops.toml; else the one this package stands in."""
+    for folder in (start, *start.parents, Path(__file__).resolve().parent.parent):
+        if (folder / SETTINGS_FILE).is_file():
+            return folder.resolve()
+    raise UsageError(f"No {SETTINGS_FILE} here or in a folder above {start}. Run mlops inside a checkout.")
+
+
+def pick_model(settings: Settings, model: str | None) -> str:
+    """The model asked for, or the only one."""
+    if model is None:
+        if len(settings.models) > 1:
+            raise UsageError(f"Which model? Add --model with one of: {', '.join(settings.models)}.")
+        return settings.models[0]
+    if model not in settings.models:
+        raise UsageError(
+            f"There is no model {model!r} in {SETTINGS_FILE}. It names: {', '.join(settings.models)}."
+        )
+    return model

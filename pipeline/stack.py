@@ -1,0 +1,226 @@
+"""The Terraform roots as data, and the flow each one passes: init, plan, apply of that plan, output, destroy.
+
+Flow 1 (merge to main): bootstrap, then core, then the two workspaces of the environment root.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import UsageError
+from pipeline.package import build_package
+from pipeline.plans import Manifest, PlanFolder, claim_plan, clear_plan, read_plan, save_manifest, utc_now
+from pipeline.progress import TerraformProgress
+from pipeline.settings import Environment, Settings
+from pipeline.terraform import Applied, Terraform
+from pipeline.toolchain import Toolchain, terraform_environment
+
+Root = Literal["bootstrap", "core", "environment"]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One root, and for the environment root the workspace."""
+
+    root: Root
+    environment: Environment | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.root}-{self.environment}" if self.environment else self.root
+
+    @property
+    def plan_command(self) -> str:
+        return f"mlops plan --env {self.environment}" if self.environment else f"mlops plan {self.root}"
+
+
+CORE = Stack("core")
+BOOTSTRAP = Stack("bootstrap")
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every Terraform run needs: whose account, which Terraform, which variables, who listens."""
+
+    settings: Settings
+    account_id: str
+    toolchain: Toolchain
+    environ: Mapping[str, str]
+    commit: str
+    report: Callable[[str], None]
+
+
+def state_bucket(settings: Settings, account_id: str) -> str:
+    """The one name Python composes too: a backend must be named before an output can be read."""
+    return f"{settings.project}-tfstate-{account_id}"
+
+
+def plan_folder(settings: Settings, stack: Stack) -> PlanFolder:
+    return PlanFolder(settings.build / "plans" / stack.name)
+
+
+def package_file(settings: Settings) -> Path:
+    return settings.build / "lambda.zip"
+
+
+def output_file(settings: Settings, stack: Stack) -> Path:
+    """The last apply's outputs: uploaders and approvers may not read the Terraform state."""
+    return settings.build / "outputs" / f"{stack.name}.json"
+
+
+def plan_stack(workshop: Workshop, stack: Stack) -> Manifest:
+    """Makes the plan that a later apply will apply, and only that one."""
+    folder = plan_folder(workshop.settings, stack)
+    clear_plan(folder)
+    inputs = []
+    if stack.root == "environment":
+        inputs.append(build_package(workshop.settings.checkout, package_file(workshop.settings)))
+    terraform = open_stack(
+        workshop, stack, images=read_images(workshop.settings) if stack.environment else {}
+    )
+    changes = terraform.plan(folder.plan)
+    folder.representation.write_text(json.dumps(terraform.show_plan(folder.plan)))
+    return save_manifest(
+        folder, stack=stack.name, commit=workshop.commit, changes=changes, inputs=inputs, now=utc_now()
+    )
+
+
+def apply_stack(workshop: Workshop, stack: Stack) -> Applied:
+    """Applies the saved plan and keeps the outputs. Raises: PlanError before anything is changed."""
+    folder = plan_folder(workshop.settings, stack)
+    manifest = read_plan(folder, stack=stack.name, plan_command=stack.plan_command)
+    terraform = open_stack(workshop, stack)
+    claim_plan(folder, stack=stack.name, plan_command=stack.plan_command, now=utc_now())
+    workshop.report(f"{stack.name}: applying the plan of {manifest.created_at}")
+    applied = terraform.apply(folder.plan)
+    save_outputs(workshop.settings, stack, terraform.output())
+    return applied
+
+
+def destroy_stack(workshop: Workshop, stack: Stack) -> Applied:
+    """Destroys what the root's state holds; forgets its plans and outputs."""
+    build_package(workshop.settings.checkout, package_file(workshop.settings))
+    images = {model: _absent_image(workshop, model) for model in workshop.settings.models}
+    applied = open_stack(workshop, stack, images=images).destroy()
+    forget_stack(workshop.settings, stack)
+    return applied
+
+
+def forget_stack(settings: Settings, stack: Stack) -> None:
+    output_file(settings, stack).unlink(missing_ok=True)
+    clear_plan(plan_folder(settings, stack))
+
+
+def read_outputs(workshop: Workshop, stack: Stack) -> dict[str, Any]:
+    """Outputs straight from the state."""
+    return open_stack(workshop, stack).output()
+
+
+def save_outputs(settings: Settings, stack: Stack, outputs: Mapping[str, Any]) -> None:
+    file = output_file(settings, stack)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(outputs, indent=2) + "\n")
+
+
+def open_stack(workshop: Workshop, stack: Stack, *, images: Mapping[str, str] | None = None) -> Terraform:
+    """Terraform on that root: initialised, and in the right workspace."""
+    settings = workshop.settings
+    root = settings.checkout / "iac" / stack.root
+    terraform = Terraform(
+        binary=workshop.toolchain.terraform,
+        root=root,
+        data_dir=settings.build / "terraform" / stack.name,
+        environ=child_environment(workshop, stack, images=images or {}),
+        var_file=root / f"{stack.environment}.tfvars" if stack.environment else None,
+        on_event=TerraformProgress(label=stack.environment or stack.root, report=workshop.report),
+    )
+    backend = {"bucket": state_bucket(settings, workshop.account_id), "region": settings.region}
+    initialise_once(terraform, backend, version=workshop.toolchain.version)
+    if stack.environment:
+        terraform.select_workspace(stack.environment)
+    return terraform
+
+
+def child_environment(workshop: Workshop, stack: Stack, *, images: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment variables, made fit, and the root's input variables."""
+    settings = workshop.settings
+    child = terraform_environment(workshop.environ, terraform_rc=workshop.toolchain.terraform_rc)
+    child |= {"AWS_REGION": settings.region}
+    variables = {"project": settings.project}
+    if stack.root == "core":
+        variables["models"] = json.dumps(settings.models)
+    if stack.root == "environment":
+        root = settings.checkout / "iac" / stack.root
+        variables |= {
+            "state_bucket": state_bucket(settings, workshop.account_id),
+            "images": json.dumps(images, sort_keys=True),
+            # Relative, so that the plan is the same in every checkout.
+            "lambda_package": os.path.relpath(package_file(settings), root),
+            "commit": workshop.commit,
+        }
+    return child | {f"TF_VAR_{name}": value for name, value in variables.items()}
+
+
+def initialise_once(terraform: Terraform, backend: Mapping[str, str], *, version: str) -> None:
+    """Runs `terraform init` only when the backend, the locks, the modules or Terraform changed since.
+
+    One at a time per machine folder, because a shared plugin cache does not stand two writers.
+    """
+    lock = terraform.root / ".terraform.lock.hcl"
+    facts = [
+        dict(backend),
+        version,
+        lock.read_text() if lock.is_file() else "",
+        _read_modules(terraform.root),
+    ]
+    stamp = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    file = terraform.data_dir / "initialised"
+    if file.is_file() and file.read_text() == stamp:
+        return
+    with _locked(terraform.data_dir.parent / "init.lock"):
+        terraform.init(backend)
+    file.write_text(stamp)
+
+
+def _read_modules(root: Path) -> list[str]:
+    """The lines that name modules and backends: adding one needs an init."""
+    lines = (line.strip() for file in sorted(root.glob("*.tf")) for line in file.read_text().splitlines())
+    return [
+        line for line in lines if line.startswith(("module ", "source ", "backend ", "key ", "workspace_key"))
+    ]
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
+def read_images(settings: Settings) -> dict[str, str]:
+    """The pushed image of every model, by digest."""
+    images = {}
+    for model in settings.models:
+        file = settings.image_file(model)
+        uri = json.loads(file.read_text()).get("uri") if file.is_file() else None
+        if not uri:
+            raise UsageError(
+                f"The image of {model} is not pushed yet. Run `mlops build` and `mlops push` first."
+            )
+        images[model] = uri
+    return images
+
+
+def _absent_image(workshop: Workshop, model: str) -> str:
+    """A well-formed image that exists nowhere: destroying wants a value, and uses the state's."""
+    registry = f"{workshop.account_id}.dkr.ecr.{workshop.settings.region}.amazonaws.com"
+    return f"{registry}/{workshop.settings.project}-{model}@sha256:{'0' * 64}"
