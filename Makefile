@@ -1,0 +1,48 @@
+# Every target sets up what it needs by itself. `make` alone lists them.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+TESTS ?= tests
+.DEFAULT_GOAL := help
+.PHONY: help setup packages demo check test lint fix bench docs
+
+help: ## this list
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## virtual environment, Terraform and its provider, in this folder only
+	@echo "set-up"
+	@$(PYTHON) scripts/setup.py
+
+packages:
+	@$(PYTHON) scripts/setup.py packages
+
+demo: setup ## dataset upload to approved production endpoint on a local AWS (ARGS=--keep leaves it running)
+	@$(BIN)/mlops demo --yes $(ARGS)
+
+check: lint ## fast: lint, types, import rules, unit tests; no Terraform, no container engine
+	@echo "unit tests"
+	@$(BIN)/python -m pytest tests/unit
+
+test: setup lint ## everything: the checks and all tests, container tests where an engine is
+	@echo "tests (unit, contract, functional)"
+	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+lint: packages
+	@echo "lint, types, import rules"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make fix"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary scripts benchmarks .ci
+	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
+
+fix: packages ## formats the code and mends what the linter can mend
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: setup ## measures what the README claims, into build/bench/*.json
+	@$(BIN)/python benchmarks/loop.py
+	@$(BIN)/python benchmarks/demo.py
+	@$(BIN)/python benchmarks/offline.py
+
+docs: packages ## writes the generated pages again (docs/cli.md)
+	@$(BIN)/python scripts/docs.py
