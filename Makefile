@@ -45,4 +45,4 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/offline.py
 
 docs: packages ## writes the generated pages again (docs/cli.md)
-	@$(BIN)/python scripts/docs.py
+	@$(BIN)/python -m pipeline.cli.docs
