@@ -41,7 +41,7 @@ ENSURE = {
     "packages": ensure_packages,
     "terraform": ensure_terraform,
     "provider": ensure_provider,
-    "wheels": ensure_wheels,
+    "wheelhouse": ensure_wheels,
 }
 NEEDED_BY_ALL = ("packages", "terraform", "provider")
 

@@ -116,7 +116,7 @@ def check_wheels(root: Path) -> Finding:
             "wheels", True, "build/wheelhouse, as locked in requirements/image.txt", required=False
         )
     detail = "build/wheelhouse is not what requirements/image.txt says"
-    return Finding("wheels", False, detail, "make setup", required=False)
+    return Finding("wheelhouse", False, detail, "make setup", required=False)
 
 
 def ensure_wheels(root: Path) -> Finding:
@@ -127,7 +127,7 @@ def ensure_wheels(root: Path) -> Finding:
     lock = root / "requirements/image.txt"
     folder = root / "build/wheelhouse"
     started = time.monotonic()
-    say("wheels", "downloading requirements/image.txt for the model image ...")
+    say("wheelhouse", "downloading requirements/image.txt for the model image ...")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     version = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
