@@ -23,7 +23,8 @@ app = typer.Typer(
 StateDir = Annotated[Path, typer.Option(help="Where its certificate, profiles, log and status are written.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 RuntimeOption = Annotated[
-    Runtime, typer.Option(help="container demands an engine; process never uses one; auto takes one if it answers.")
+    Runtime,
+    typer.Option(help="container demands an engine; process never uses one; auto takes one if it answers."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -54,7 +55,9 @@ def up(
         typer.echo(json.dumps(vars(status)))
         return
     engine = f" with {status.engine}" if status.engine else ""
-    typer.echo(f"# Local AWS at {status.endpoint}, jobs as {status.runtime}{engine}; state ends with it (`down`).")
+    typer.echo(
+        f"# Local AWS at {status.endpoint}, jobs as {status.runtime}{engine}; state ends with it (`down`)."
+    )
     for name, value in profiles.environment(settings).items():
         typer.echo(f"export {name}={value}")
 

@@ -142,7 +142,14 @@ def _spawn(settings: Settings, root: Keys) -> subprocess.Popen[bytes]:
     environment["AWS_ACCESS_KEY_ID"] = root.access_key_id
     environment["AWS_SECRET_ACCESS_KEY"] = root.secret_access_key
     environment["PYTHONUNBUFFERED"] = "1"
-    arguments = ["--port", str(settings.port), "--state-dir", str(settings.state_dir), "--runtime", settings.runtime]
+    arguments = [
+        "--port",
+        str(settings.port),
+        "--state-dir",
+        str(settings.state_dir),
+        "--runtime",
+        settings.runtime,
+    ]
     with settings.log_file.open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "localaws", "serve", *arguments],
@@ -169,7 +176,9 @@ def _wait_until_healthy(settings: Settings, process: subprocess.Popen[bytes]) ->
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise LocalAwsError(f"The local AWS did not answer within {START_TIMEOUT_S:.0f} s; see {settings.log_file}.")
+    raise LocalAwsError(
+        f"The local AWS did not answer within {START_TIMEOUT_S:.0f} s; see {settings.log_file}."
+    )
 
 
 def _log_tail(settings: Settings) -> str:

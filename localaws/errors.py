@@ -18,7 +18,9 @@ class SetupError(LocalAwsError):
 class AwsError(Exception):
     """An answer that botocore turns into a `ClientError` with this code, message and HTTP status."""
 
-    def __init__(self, code: str, message: str, *, status: int = 400, members: dict[str, object] | None = None):
+    def __init__(
+        self, code: str, message: str, *, status: int = 400, members: dict[str, object] | None = None
+    ):
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message

@@ -71,7 +71,10 @@ def credentials_text(keys_by_profile: dict[str, Keys]) -> str:
     """The shared credentials file."""
     return _ini(
         {
-            profile: {"aws_access_key_id": keys.access_key_id, "aws_secret_access_key": keys.secret_access_key}
+            profile: {
+                "aws_access_key_id": keys.access_key_id,
+                "aws_secret_access_key": keys.secret_access_key,
+            }
             for profile, keys in keys_by_profile.items()
         }
     )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 
-from localaws.settings import ACCOUNT_ID, HOST, REGION, Settings
+from localaws.settings import ACCOUNT_ID, HOST, REGION, STATE_DIR_VARIABLE, Settings
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -32,6 +31,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "REQUESTS_CA_BUNDLE": str(settings.ca_file),
         "AWS_EC2_METADATA_DISABLED": "true",
         "TMPDIR": str(settings.work_dir),
+        STATE_DIR_VARIABLE: str(settings.state_dir),
     }
 
 
@@ -48,9 +48,12 @@ async def _serve(settings: Settings) -> None:
     from ministack import app as ministack_app
 
     from localaws import mends
+    from localaws.gateway import route
+    from localaws.services import Services
 
     # ministack would otherwise look for its own containers, and patch docker-py to pull from public mirrors.
     ministack_app._docker_socket_present = lambda: False
+    services = Services(settings)
     mends.apply()
 
     config = Config()
@@ -65,5 +68,8 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    await serve_asgi(ministack_app.app, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
-    sys.stdout.flush()
+    application = route(services.registry, ministack_app.app)
+    try:
+        await serve_asgi(application, config, shutdown_trigger=stopped.wait)  # type: ignore[arg-type]
+    finally:
+        await asyncio.to_thread(services.shut_down)

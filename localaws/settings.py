@@ -10,6 +10,9 @@ HOST = "127.0.0.1"
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
 
+# Marks every process that a server starts, so that a later start finds those of a killed one.
+STATE_DIR_VARIABLE = "LOCALAWS_STATE_DIR"
+
 Runtime = Literal["auto", "container", "process"]
 
 

@@ -1,0 +1,199 @@
+"""Programs of an image as containers of the engine: no bind mounts, no network for jobs, none out for endpoints."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from localaws.runtime.archives import extract, pack, read_chunks
+from localaws.runtime.errors import ClientFault
+from localaws.runtime.images import Image
+from localaws.runtime.workload import ML_ROOT, Workload
+from localaws.settings import HOST
+
+LABEL = "org.mlops.localaws.state-dir"
+SERVE_PORT = "8080/tcp"
+# Longer than any call but a wait, which has no limit.
+ENGINE_TIMEOUT_S = 600
+
+
+class ContainerRuntime:
+    """Starts workloads as containers. Everything it makes carries this server's label."""
+
+    def __init__(self, client: docker.DockerClient, state_dir: Path, *, password: Callable[[Image], str]):
+        self._client = client
+        self._label = {LABEL: str(state_dir)}
+        self._password = password
+        self._network_lock = threading.Lock()
+        self._pulled: set[str] = set()
+
+    def start(self, workload: Workload, log: Callable[[str], None]) -> ContainerRunning:
+        self._pull(workload.image)
+        arguments: dict[str, Any] = {"network_mode": "none"}
+        if workload.serves:
+            arguments = {"network": self._serving_network(), "ports": {SERVE_PORT: (HOST, None)}}
+        if workload.entrypoint:
+            arguments["entrypoint"] = list(workload.entrypoint)
+        try:
+            container = self._client.containers.create(
+                workload.image.pinned_uri,
+                list(workload.arguments),
+                environment=workload.environment,
+                labels={**self._label, "org.mlops.localaws.workload": workload.name},
+                security_opt=["no-new-privileges"],
+                init=False,
+                detach=True,
+                **arguments,
+            )
+        except APIError as error:
+            raise _cannot_start(workload, error) from error
+        running = ContainerRunning(container, workload)
+        try:
+            running.launch(log)
+        except APIError as error:
+            running.remove()
+            raise _cannot_start(workload, error) from error
+        return running
+
+    def remove_all(self) -> None:
+        """Removes every container, network and pulled image reference that carries this server's label."""
+        remove_labelled(self._client, self._label)
+        for reference in self._pulled:
+            try:
+                self._client.images.remove(reference)
+            except (ImageNotFound, APIError):
+                # Somebody else's container uses the image, or its owner removed it: it is not ours to keep.
+                continue
+
+    def _pull(self, image: Image) -> None:
+        try:
+            self._client.images.get(image.pinned_uri)
+        except ImageNotFound:
+            credentials = {"username": "AWS", "password": self._password(image)}
+            try:
+                self._client.images.pull(image.pinned_uri, auth_config=credentials)
+            except APIError as error:
+                raise ClientFault(f"Cannot pull {image.uri}: {error.explanation}") from error
+            self._pulled.add(image.pinned_uri)
+
+    def _serving_network(self) -> str:
+        """A bridge whose containers are reached from this machine and reach nothing beyond it."""
+        with self._network_lock:
+            found = self._client.networks.list(filters={"label": _filter(self._label)})
+            if found:
+                return str(found[0].id)
+            network = self._client.networks.create(
+                f"localaws-{abs(hash(self._label[LABEL])):x}",
+                driver="bridge",
+                labels=self._label,
+                options={
+                    "com.docker.network.bridge.enable_ip_masquerade": "false",
+                    "com.docker.network.bridge.enable_icc": "false",
+                },
+            )
+            return str(network.id)
+
+
+class ContainerRunning:
+    """A program that runs in a container."""
+
+    def __init__(self, container: Container, workload: Workload):
+        self._container = container
+        self._workload = workload
+        self._exited = threading.Event()
+        self._exit_code: int | None = None
+        self._threads: list[threading.Thread] = []
+
+    def launch(self, log: Callable[[str], None]) -> None:
+        """Puts the workload's tree into the container and starts it."""
+        with tempfile.TemporaryFile() as archive:
+            pack(self._workload.tree, archive, prefix=f"{ML_ROOT.lstrip('/')}/")
+            archive.seek(0)
+            self._container.put_archive("/", archive)  # type: ignore[arg-type]
+        self._container.start()
+        for target, arguments in ((self._watch, ()), (self._forward, (log,))):
+            thread = threading.Thread(target=target, args=arguments, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    @property
+    def address(self) -> str:
+        self._container.reload()
+        binding = self._container.ports.get(SERVE_PORT)
+        return f"{HOST}:{binding[0]['HostPort']}" if binding else f"{HOST}:0"
+
+    def wait(self, timeout_s: float | None) -> int | None:
+        if not self._exited.wait(timeout_s):
+            return None
+        for thread in self._threads:
+            thread.join(timeout=5)
+        return self._exit_code
+
+    def stop(self, grace_s: float) -> None:
+        try:
+            self._container.stop(timeout=round(grace_s))
+        except NotFound:
+            return
+        self._exited.wait()
+
+    def collect(self) -> None:
+        for result in self._workload.results:
+            try:
+                chunks, _ = self._container.get_archive(f"{ML_ROOT}/{result}")
+            except NotFound:
+                continue
+            target = self._workload.tree / Path(result).parent
+            extract(read_chunks(chunks), target, what=f"{ML_ROOT}/{result}")
+
+    def remove(self) -> None:
+        try:
+            self._container.remove(force=True, v=True)
+        except NotFound:
+            return
+
+    def _watch(self) -> None:
+        try:
+            self._exit_code = int(self._container.wait()["StatusCode"])
+        except (NotFound, APIError, requests.RequestException):
+            # Removed while it ran, or the engine went away: killed, as far as the job is concerned.
+            self._exit_code = 137
+        self._exited.set()
+
+    def _forward(self, log: Callable[[str], None]) -> None:
+        rest = b""
+        for chunk in self._container.logs(stream=True, follow=True):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                log(line.decode(errors="replace"))
+        if rest:
+            log(rest.decode(errors="replace"))
+
+
+def remove_labelled(client: docker.DockerClient, label: dict[str, str]) -> None:
+    """Removes the containers and networks that carry a label."""
+    for container in client.containers.list(all=True, filters={"label": _filter(label)}, ignore_removed=True):
+        try:
+            container.remove(force=True, v=True)
+        except NotFound:
+            continue
+    for network in client.networks.list(filters={"label": _filter(label)}):
+        network.remove()
+
+
+def _filter(label: dict[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in label.items()]
+
+
+def _cannot_start(workload: Workload, error: APIError) -> ClientFault:
+    return ClientFault(
+        f"CannotStartContainerError. Please ensure the container starts correctly when invoked with 'docker run "
+        f"{workload.image.uri} {' '.join(workload.arguments)}': {error.explanation}"
+    )

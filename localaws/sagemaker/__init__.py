@@ -1,0 +1,1 @@
+"""Amazon SageMaker: control plane, jobs that run, endpoints that answer."""

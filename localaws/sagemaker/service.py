@@ -1,0 +1,40 @@
+"""SageMaker as one service of this server: its parts put together."""
+
+from __future__ import annotations
+
+from localaws.runtime.platform import Platform
+from localaws.sagemaker import tags
+from localaws.sagemaker.catalogue import Catalogue
+from localaws.sagemaker.events import StateChanges
+from localaws.sagemaker.kinds import DATA_QUALITY_JOB_DEFINITION, MONITORING_SCHEDULE, PIPELINE
+from localaws.sagemaker.model_packages import ModelPackages
+from localaws.sagemaker.processing import ProcessingJobs
+from localaws.sagemaker.runs import Runs
+from localaws.sagemaker.training import TrainingJobs
+from localaws.schema import Schema
+from localaws.service import JsonService
+from localaws.store import Store
+
+
+class SageMaker:
+    """The control plane, and everything that runs because of it."""
+
+    def __init__(self, platform: Platform):
+        self.store = Store()
+        catalogue = Catalogue(self.store)
+        changes = StateChanges(self.store)
+        self._runs = Runs()
+        operations = {
+            **catalogue.operations(PIPELINE),
+            **catalogue.operations(MONITORING_SCHEDULE),
+            **catalogue.operations(DATA_QUALITY_JOB_DEFINITION),
+            **ModelPackages(catalogue, changes).operations(),
+            **TrainingJobs(catalogue, changes, platform, self._runs).operations(),
+            **ProcessingJobs(catalogue, changes, platform, self._runs).operations(),
+            **tags.operations(self.store),
+        }
+        self.api = JsonService(Schema("sagemaker"), operations)
+
+    def shut_down(self) -> None:
+        """Ends every job and endpoint."""
+        self._runs.shut_down()

@@ -1,0 +1,198 @@
+"""Training jobs run for real: what they read, what they leave, and how they fail."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from local_aws import LocalAws, create_role, wait_until
+
+TRAIN = """
+import json, os, pathlib
+base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+rows = (base / "input/data/train/data.csv").read_text().split()
+parameters = json.loads((base / "input/config/hyperparameters.json").read_text())
+print("training on", len(rows), "rows", flush=True)
+model = {"rows": len(rows), "parameters": parameters, "env": dict(os.environ)}
+(base / "model/model.json").write_text(json.dumps(model))
+"""
+FAIL = """
+import os, pathlib, sys
+(pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "output/failure").write_text("no column 'species'")
+sys.exit(3)
+"""
+SLEEP = "import time\nprint('started', flush=True)\ntime.sleep(60)\n"
+
+
+def request(name: str, *, image: str, role_arn: str, bucket: str, **changes: Any) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{bucket}/{name}/train/"}
+    return {
+        "TrainingJobName": name,
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "RoleArn": role_arn,
+        "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{bucket}/{name}/out"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "HyperParameters": {"max_depth": "3"},
+        **changes,
+    }
+
+
+@pytest.fixture
+def start(
+    aws: LocalAws, name: str, role_arn: str, bucket: str, build_image: Callable[..., str]
+) -> Callable[..., str]:
+    """Starts a training job on three rows."""
+
+    def start_job(program: str, **changes: Any) -> str:
+        aws.client("s3").put_object(Bucket=bucket, Key=f"{name}/train/data.csv", Body=b"a\n1\n2\n")
+        image = changes.pop("image", None) or build_image({"train": program})
+        role = changes.pop("role_arn", role_arn)
+        aws.client("sagemaker").create_training_job(
+            **request(name, image=image, role_arn=role, bucket=bucket, **changes)
+        )
+        return name
+
+    return start_job
+
+
+def ended(aws: LocalAws, name: str) -> dict[str, Any]:
+    def describe() -> dict[str, Any] | None:
+        job = aws.client("sagemaker").describe_training_job(TrainingJobName=name)
+        return job if job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped") else None
+
+    return dict(wait_until(describe))
+
+
+def read_model(aws: LocalAws, uri: str) -> dict[str, Any]:
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        file = archive.extractfile("model.json")
+        assert file is not None
+        return dict(json.load(file))
+
+
+def test_training_job_reads_its_channel_and_leaves_a_model(aws: LocalAws, start: Callable[..., str]) -> None:
+    name = start(TRAIN)
+
+    job = ended(aws, name)
+
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert (
+        job["ModelArtifacts"]["S3ModelArtifacts"] == f"s3://test-bucket/{name}/out/{name}/output/model.tar.gz"
+    )
+    model = read_model(aws, job["ModelArtifacts"]["S3ModelArtifacts"])
+    assert model["rows"] == 3
+    assert model["parameters"] == {"max_depth": "3"}
+    statuses = [step["Status"] for step in job["SecondaryStatusTransitions"]]
+    assert statuses == ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+
+
+def test_training_program_sees_nothing_of_the_servers_environment(
+    aws: LocalAws, start: Callable[..., str]
+) -> None:
+    name = start(TRAIN)
+
+    environment = read_model(aws, ended(aws, name)["ModelArtifacts"]["S3ModelArtifacts"])["env"]
+
+    assert environment["TRAINING_JOB_NAME"] == name
+    assert not [variable for variable in environment if "SECRET" in variable or "ACCESS_KEY" in variable]
+
+
+def test_training_job_logs_to_cloudwatch_under_its_name(aws: LocalAws, start: Callable[..., str]) -> None:
+    name = start(TRAIN)
+    ended(aws, name)
+
+    logs, group = aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"]
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+    assert [event["message"] for event in events] == ["training on 3 rows"]
+
+
+def test_training_failure_carries_the_programs_own_reason(aws: LocalAws, start: Callable[..., str]) -> None:
+    name = start(FAIL)
+
+    job = ended(aws, name)
+
+    assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
+    assert job["FailureReason"] == "AlgorithmError: no column 'species', exit code: 3"
+
+
+def test_training_job_is_stopped_at_its_time_limit(aws: LocalAws, start: Callable[..., str]) -> None:
+    name = start(SLEEP, StoppingCondition={"MaxRuntimeInSeconds": 1})
+
+    job = ended(aws, name)
+
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def test_training_job_is_stopped_on_request(aws: LocalAws, start: Callable[..., str]) -> None:
+    name = start(SLEEP)
+    sagemaker = aws.client("sagemaker")
+    wait_until(lambda: sagemaker.describe_training_job(TrainingJobName=name)["SecondaryStatus"] == "Training")
+
+    sagemaker.stop_training_job(TrainingJobName=name)
+
+    job = ended(aws, name)
+    assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Stopped", "Stopped")
+    with pytest.raises(ClientError, match="is in status Stopped"):
+        sagemaker.stop_training_job(TrainingJobName=name)
+
+
+def test_training_without_data_fails_naming_the_prefix(aws: LocalAws, start: Callable[..., str]) -> None:
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://test-bucket/nothing/here"}}
+    name = start(TRAIN, InputDataConfig=[{"ChannelName": "train", "DataSource": source}])
+
+    job = ended(aws, name)
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: Data download failed: No S3 objects found")
+    assert "s3://test-bucket/nothing/here" in job["FailureReason"]
+
+
+def test_training_reads_with_the_permissions_of_its_role_only(
+    aws: LocalAws, start: Callable[..., str], name: str
+) -> None:
+    role = create_role(aws, name, ["ecr:*", "logs:*"])
+    start(TRAIN, role_arn=role)
+
+    job = ended(aws, name)
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "AccessDenied" in job["FailureReason"]
+
+
+def test_role_that_does_not_trust_sagemaker_is_refused(
+    aws: LocalAws, start: Callable[..., str], name: str
+) -> None:
+    role = create_role(aws, name, ["s3:*"], principal="lambda.amazonaws.com")
+
+    with pytest.raises(ClientError, match="Could not assume role") as refused:
+        start(TRAIN, role_arn=role)
+
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_name_of_a_training_job_is_used_once(aws: LocalAws, start: Callable[..., str]) -> None:
+    start(TRAIN)
+
+    with pytest.raises(ClientError) as refused:
+        start(TRAIN)
+
+    assert refused.value.response["Error"]["Code"] == "ResourceInUse"
+
+
+def test_image_that_is_not_there_fails_the_job(aws: LocalAws, start: Callable[..., str]) -> None:
+    name = start(TRAIN, image=f"{aws.settings.registry}/test-image@sha256:{'0' * 64}")
+
+    job = ended(aws, name)
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith("ClientError: Cannot find the image")
