@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
+from pipeline.artefact import Version
 from pipeline.errors import RunError, UsageError
 
 Status = Literal[
@@ -41,19 +41,9 @@ MAY_FOLLOW: Mapping[str, tuple[Status, ...]] = {
 
 # Kept as JSON text: DynamoDB knows no floats, and nobody asks it about what is inside.
 JSON_ATTRIBUTES = ("smoke", "metrics")
-RELEASE_PREFIX = "release_"
 
 
-@dataclass(frozen=True)
-class Upload:
-    """One version of one object: what a run is about."""
-
-    bucket: str
-    key: str
-    version_id: str
-
-
-def run_id(model: str, upload: Upload) -> str:
+def run_id(model: str, upload: Version) -> str:
     """The name from which every other name of the run derives; equal for equal uploads."""
     address = f"{upload.bucket}/{upload.key}?versionId={upload.version_id}"
     return f"{model}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
@@ -133,14 +123,17 @@ class RunsTable:
             current = self.get(run_id)["status"]
             raise RunError(f"Run {run_id} is {current}; it cannot become {status} any more.") from None
 
-    def note_release(
-        self, run_id: str, *, environment: str, outcome: Mapping[str, Any], now: datetime
-    ) -> None:
-        """Record how the run's release into an environment ended, beside the status of the run itself."""
-        values = {f"{RELEASE_PREFIX}{environment}": dict(outcome), "updated_at": now.isoformat()}
+    def note(self, run_id: str, facts: Mapping[str, Any], *, now: datetime) -> None:
+        """Add what a step found out; the status stays."""
+        values = {**facts, "updated_at": now.isoformat()}
         self._dynamodb.update_item(
             **_update_request(self._name, run_id, values=values, allowed=get_args(Status))
         )
+
+
+def release_attribute(environment: str) -> str:
+    """The attribute that says how the run's release into an environment ended."""
+    return f"release_{environment}"
 
 
 def _update_request(

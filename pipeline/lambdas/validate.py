@@ -1,0 +1,79 @@
+"""Hold a dataset against its contract. Flow: dataset upload, second step.
+
+Reads exactly the claimed version. A good dataset is copied to where the training job reads; a bad
+one to quarantine, with a reason beside it. Nothing else changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipeline.artefact import CHUNK_BYTES, Version, copy_version, read_json
+from pipeline.dataset import Report, check_dataset, parse_contract
+from pipeline.lambdas import edge
+from pipeline.runs_table import RunsTable
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """{run_id, model, bucket, key, version_id} -> {accepted, reason, dataset_sha256, rows, train_uri}"""
+    return validate(
+        event,
+        data_bucket=edge.settings().data_bucket,
+        models_bucket=edge.settings().models_bucket,
+        s3=edge.client("s3"),
+        runs=edge.runs(),
+        now=edge.now(),
+    )
+
+
+def validate(
+    request: dict[str, Any],
+    *,
+    data_bucket: str,
+    models_bucket: str,
+    s3: Any,
+    runs: RunsTable,
+    now: datetime,
+) -> dict[str, Any]:
+    """The verdict on the dataset, with the address of the copy to train on when it is good."""
+    run_id = request["run_id"]
+    version = Version(bucket=request["bucket"], key=request["key"], version_id=request["version_id"])
+    model, _ = read_json(f"s3://{models_bucket}/config/{request['model']}/model.json", s3=s3)
+    body = s3.get_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id)["Body"]
+    report = check_dataset(body.iter_chunks(CHUNK_BYTES), contract=parse_contract(model))
+    runs.note(run_id, {"dataset_sha256": report.sha256, "rows": report.rows}, now=now)
+    if report.accepted:
+        train_uri = copy_version(version, bucket=models_bucket, key=f"runs/{run_id}/train/data.csv", s3=s3)
+    else:
+        train_uri = None
+        folder = f"quarantine/{request['model']}/{run_id}"
+        _quarantine(version, report, bucket=data_bucket, folder=folder, s3=s3)
+    return {
+        "accepted": report.accepted,
+        "reason": report.reason,
+        "dataset_sha256": report.sha256,
+        "rows": report.rows,
+        "train_uri": train_uri,
+    }
+
+
+def _quarantine(version: Version, report: Report, *, bucket: str, folder: str, s3: Any) -> None:
+    copy_version(version, bucket=bucket, key=f"{folder}/{PurePosixPath(version.key).name}", s3=s3)
+    reason = {
+        "reason": report.reason,
+        "dataset": dataclasses.asdict(version),
+        "dataset_sha256": report.sha256,
+        "size_bytes": report.size_bytes,
+        "rows": report.rows,
+        "problems": [dataclasses.asdict(problem) for problem in report.problems],
+    }
+    s3.put_object(
+        Bucket=bucket,
+        Key=f"{folder}/reason.json",
+        Body=json.dumps(reason, indent=2).encode(),
+        ContentType="application/json",
+    )
