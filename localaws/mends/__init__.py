@@ -22,6 +22,9 @@ MENDS = (
     "stepfunctions_tasks",
     "lambda_environment",
     "lambda_errors",
+    "eventbridge_inputs",
+    "eventbridge_targets",
+    "s3_events",
 )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from ministack.services import stepfunctions
 
+from localaws.mends import json_paths
 from localaws.mends.stepfunctions_runs import TaskError
 
 VERSION = "1.5.33"
@@ -63,14 +64,7 @@ def is_present(path: str, data: Any) -> bool:
     tokens = stepfunctions._parse_jsonpath_tokens(path)
     if tokens is None or any(kind not in ("field", "index") for kind, _ in tokens):
         return True
-    for _, step in tokens:
-        if (isinstance(data, dict) and step in data) or (
-            isinstance(data, list) and isinstance(step, int) and step < len(data)
-        ):
-            data = data[step]
-        else:
-            return False
-    return True
+    return json_paths.select(path, data)[0]
 
 
 def _requiring(apply_path: Any, field: str) -> Any:
