@@ -1,0 +1,261 @@
+locals {
+  own_buckets = "arn:${local.partition}:s3:::${var.project}-*"
+  own_objects = "${local.own_buckets}/*"
+  own_roles   = "arn:${local.partition}:iam::${local.account_id}:role/${var.project}-*"
+  own_keys    = { StringEquals = { "aws:ResourceTag/Project" = var.project } }
+
+  deployer_statements = {
+    storage = [
+      {
+        Sid    = "Buckets"
+        Effect = "Allow"
+        Action = [
+          "s3:CreateBucket", "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:GetAccelerateConfiguration",
+          "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLocation", "s3:GetBucketLogging", "s3:GetBucketNotification",
+          "s3:GetBucketObjectLockConfiguration", "s3:GetBucketOwnershipControls", "s3:GetBucketPolicy",
+          "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment", "s3:GetBucketTagging", "s3:GetBucketVersioning",
+          "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration",
+          "s3:GetReplicationConfiguration", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads",
+          "s3:PutBucketNotification", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketOwnershipControls",
+          "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging", "s3:PutBucketVersioning",
+          "s3:PutEncryptionConfiguration",
+        ]
+        Resource = local.own_buckets
+      },
+      {
+        Sid    = "Objects"
+        Effect = "Allow"
+        Action = [
+          "s3:AbortMultipartUpload", "s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion",
+          "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging",
+        ]
+        Resource = local.own_objects
+      },
+      {
+        Sid    = "Tables"
+        Effect = "Allow"
+        Action = [
+          "dynamodb:CreateTable", "dynamodb:DeleteTable", "dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable",
+          "dynamodb:DescribeTimeToLive", "dynamodb:GetItem", "dynamodb:ListTagsOfResource", "dynamodb:Query",
+          "dynamodb:Scan", "dynamodb:TagResource", "dynamodb:UntagResource", "dynamodb:UpdateContinuousBackups",
+          "dynamodb:UpdateTable",
+        ]
+        Resource = "${local.arn.dynamodb}:table/${var.project}-*"
+      },
+      {
+        Sid    = "Repositories"
+        Effect = "Allow"
+        Action = [
+          "ecr:BatchCheckLayerAvailability", "ecr:BatchDeleteImage", "ecr:BatchGetImage", "ecr:CompleteLayerUpload",
+          "ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeImages", "ecr:DescribeRepositories",
+          "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:ListImages", "ecr:ListTagsForResource",
+          "ecr:PutImage", "ecr:PutImageScanningConfiguration", "ecr:PutImageTagMutability", "ecr:TagResource",
+          "ecr:UntagResource", "ecr:UploadLayerPart",
+        ]
+        Resource = "${local.arn.ecr}:repository/${var.project}-*"
+      },
+      {
+        Sid      = "RegistryLogin"
+        Effect   = "Allow"
+        Action   = ["ecr:GetAuthorizationToken"]
+        Resource = "*"
+      },
+    ]
+
+    security = [
+      {
+        Sid    = "Roles"
+        Effect = "Allow"
+        Action = [
+          "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy",
+          "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags",
+          "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
+        ]
+        Resource = local.own_roles
+      },
+      {
+        Sid      = "NotItself"
+        Effect   = "Deny"
+        Action   = ["iam:AttachRolePolicy", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy"]
+        Resource = aws_iam_role.deployer.arn
+      },
+      {
+        Sid      = "HandRolesToServices"
+        Effect   = "Allow"
+        Action   = ["iam:PassRole"]
+        Resource = local.own_roles
+        Condition = { StringEquals = { "iam:PassedToService" = [
+          "events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com",
+        ] } }
+      },
+      {
+        Sid       = "NewKeys"
+        Effect    = "Allow"
+        Action    = ["kms:CreateKey", "kms:TagResource"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:RequestTag/Project" = var.project } }
+      },
+      {
+        Sid    = "Keys"
+        Effect = "Allow"
+        Action = [
+          "kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:EnableKeyRotation", "kms:Encrypt", "kms:GenerateDataKey",
+          "kms:GetKeyPolicy", "kms:GetKeyRotationStatus", "kms:GetPublicKey", "kms:ListResourceTags", "kms:PutKeyPolicy",
+          "kms:ScheduleKeyDeletion", "kms:TagResource", "kms:UntagResource", "kms:UpdateKeyDescription", "kms:Verify",
+          "kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias",
+        ]
+        Resource  = "${local.arn.kms}:key/*"
+        Condition = local.own_keys
+      },
+      {
+        Sid      = "KeyAliases"
+        Effect   = "Allow"
+        Action   = ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"]
+        Resource = "${local.arn.kms}:alias/${var.project}-*"
+      },
+      {
+        Sid      = "ListKeyAliases"
+        Effect   = "Allow"
+        Action   = ["kms:ListAliases"]
+        Resource = "*"
+      },
+      {
+        Sid    = "Trails"
+        Effect = "Allow"
+        Action = [
+          "cloudtrail:AddTags", "cloudtrail:CreateTrail", "cloudtrail:DeleteTrail", "cloudtrail:DescribeTrails",
+          "cloudtrail:GetEventSelectors", "cloudtrail:GetInsightSelectors", "cloudtrail:GetTrail",
+          "cloudtrail:GetTrailStatus", "cloudtrail:ListTags", "cloudtrail:PutEventSelectors", "cloudtrail:RemoveTags",
+          "cloudtrail:StartLogging", "cloudtrail:StopLogging", "cloudtrail:UpdateTrail",
+        ]
+        Resource = "${local.arn.cloudtrail}:trail/${var.project}-*"
+      },
+    ]
+
+    events = [
+      {
+        Sid    = "Rules"
+        Effect = "Allow"
+        Action = [
+          "events:DeleteRule", "events:DescribeRule", "events:ListTagsForResource", "events:ListTargetsByRule",
+          "events:PutRule", "events:PutTargets", "events:RemoveTargets", "events:TagResource", "events:UntagResource",
+        ]
+        Resource = "${local.arn.events}:rule/${var.project}-*"
+      },
+      {
+        Sid    = "Queues"
+        Effect = "Allow"
+        Action = [
+          "sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags",
+          "sqs:ReceiveMessage", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue",
+        ]
+        Resource = "${local.arn.sqs}:${var.project}-*"
+      },
+      {
+        Sid    = "Alarms"
+        Effect = "Allow"
+        Action = [
+          "cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource",
+          "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource",
+        ]
+        Resource = "${local.arn.cloudwatch}:alarm:${var.project}-*"
+      },
+      {
+        Sid    = "LogGroups"
+        Effect = "Allow"
+        Action = [
+          "logs:AssociateKmsKey", "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:DeleteLogStream",
+          "logs:DeleteRetentionPolicy", "logs:DescribeLogStreams", "logs:DisassociateKmsKey", "logs:FilterLogEvents",
+          "logs:GetLogEvents", "logs:ListTagsForResource", "logs:PutRetentionPolicy", "logs:TagResource",
+          "logs:UntagResource",
+        ]
+        Resource = [for path in ["/aws/lambda/${var.project}-*", "/aws/sagemaker/*", "/aws/vendedlogs/states/${var.project}-*"] :
+        "${local.arn.logs}:log-group:${path}"]
+      },
+      {
+        Sid      = "ListLogGroups"
+        Effect   = "Allow"
+        Action   = ["logs:DescribeLogGroups"]
+        Resource = "*"
+      },
+      {
+        # Vended logs of a state machine: these actions have no resource type.
+        Sid    = "LogDelivery"
+        Effect = "Allow"
+        Action = [
+          "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeResourcePolicies", "logs:GetLogDelivery",
+          "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+        ]
+        Resource = "*"
+      },
+    ]
+
+    compute = [
+      {
+        Sid    = "Functions"
+        Effect = "Allow"
+        Action = [
+          "lambda:AddPermission", "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:GetFunction",
+          "lambda:GetFunctionCodeSigningConfig", "lambda:GetFunctionConfiguration", "lambda:GetPolicy",
+          "lambda:InvokeFunction", "lambda:ListTags", "lambda:ListVersionsByFunction", "lambda:RemovePermission",
+          "lambda:TagResource", "lambda:UntagResource", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration",
+        ]
+        Resource = "${local.arn.lambda}:function:${var.project}-*"
+      },
+      {
+        Sid    = "StateMachines"
+        Effect = "Allow"
+        Action = [
+          "states:CreateStateMachine", "states:DeleteStateMachine", "states:DescribeStateMachine", "states:ListExecutions",
+          "states:ListStateMachineVersions", "states:ListTagsForResource", "states:StartExecution", "states:TagResource",
+          "states:UntagResource", "states:UpdateStateMachine",
+        ]
+        Resource = "${local.arn.states}:stateMachine:${var.project}-*"
+      },
+      {
+        Sid      = "Executions"
+        Effect   = "Allow"
+        Action   = ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"]
+        Resource = "${local.arn.states}:execution:${var.project}-*"
+      },
+      {
+        # No resource type exists for validating a definition.
+        Sid      = "ValidateDefinitions"
+        Effect   = "Allow"
+        Action   = ["states:ValidateStateMachineDefinition"]
+        Resource = "*"
+      },
+      {
+        Sid    = "Models"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:AddTags", "sagemaker:CreateModelPackageGroup", "sagemaker:DeleteEndpoint",
+          "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel", "sagemaker:DeleteModelPackage",
+          "sagemaker:DeleteModelPackageGroup", "sagemaker:DeleteTags", "sagemaker:DescribeEndpoint",
+          "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel", "sagemaker:DescribeModelPackage",
+          "sagemaker:DescribeModelPackageGroup", "sagemaker:InvokeEndpoint", "sagemaker:ListTags",
+        ]
+        Resource = [for kind in ["endpoint", "endpoint-config", "model", "model-package-group"] :
+        "${local.arn.sagemaker}:${kind}/${var.project}-*"]
+      },
+      {
+        Sid      = "ModelPackages"
+        Effect   = "Allow"
+        Action   = ["sagemaker:DeleteModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:ListTags"]
+        Resource = "${local.arn.sagemaker}:model-package/${var.project}-*/*"
+      },
+      {
+        # Jobs bear the name of their run, which starts with the model's; listing has no resource type.
+        Sid    = "FindModelsAndJobs"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob", "sagemaker:ListEndpointConfigs",
+          "sagemaker:ListEndpoints", "sagemaker:ListModelPackageGroups", "sagemaker:ListModelPackages",
+          "sagemaker:ListModels", "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs",
+          "sagemaker:StopProcessingJob", "sagemaker:StopTrainingJob", "states:ListStateMachines", "tag:GetResources",
+        ]
+        Resource = "*"
+      },
+    ]
+  }
+}

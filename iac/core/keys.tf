@@ -1,0 +1,84 @@
+# One key for data at rest. Who may use it is decided by IAM; the services that encrypt on their own account are named.
+resource "aws_kms_key" "data" {
+  description             = "Encrypts the data of ${var.project}: buckets, table, queues, logs, images, volumes."
+  enable_key_rotation     = true
+  deletion_window_in_days = 7
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AccessIsGrantedByIam"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_principal }
+        Action    = "kms:*"
+        Resource  = "*"
+      },
+      {
+        Sid       = "Logs"
+        Effect    = "Allow"
+        Principal = { Service = "logs.${local.region}.amazonaws.com" }
+        Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
+        Resource  = "*"
+        Condition = { ArnLike = {
+          "kms:EncryptionContext:aws:logs:arn" = "arn:${local.partition}:logs:${local.region}:${local.account_id}:log-group:*"
+        } }
+      },
+      {
+        Sid       = "Trails"
+        Effect    = "Allow"
+        Principal = { Service = "cloudtrail.amazonaws.com" }
+        Action    = ["kms:DescribeKey", "kms:GenerateDataKey"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      },
+      {
+        Sid       = "DeadLetters"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      },
+    ]
+  })
+}
+
+resource "aws_kms_alias" "data" {
+  name          = local.names.data_key_alias
+  target_key_id = aws_kms_key.data.key_id
+}
+
+# Signs approvals. Whatever IAM says, nobody but the approver role signs with it.
+resource "aws_kms_key" "approval" {
+  description              = "Signs the approvals of ${var.project}."
+  customer_master_key_spec = "ECC_NIST_P256"
+  key_usage                = "SIGN_VERIFY"
+  deletion_window_in_days  = 7
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "AccessIsGrantedByIam"
+        Effect    = "Allow"
+        Principal = { AWS = local.account_principal }
+        Action    = "kms:*"
+        Resource  = "*"
+      },
+      {
+        Sid       = "OnlyApproversSign"
+        Effect    = "Deny"
+        Principal = { AWS = "*" }
+        Action    = "kms:Sign"
+        Resource  = "*"
+        Condition = { ArnNotEquals = {
+          "aws:PrincipalArn" = "arn:${local.partition}:iam::${local.account_id}:role/${local.names.approver_role}"
+        } }
+      },
+    ]
+  })
+}
+
+resource "aws_kms_alias" "approval" {
+  name          = local.names.approval_key_alias
+  target_key_id = aws_kms_key.approval.key_id
+}

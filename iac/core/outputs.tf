@@ -1,0 +1,29 @@
+output "repository_urls" {
+  description = "Image repository URL of each model."
+  value       = { for model, repository in aws_ecr_repository.model : model => repository.repository_url }
+}
+
+output "data_kms_key_arn" {
+  description = "ARN of the key that encrypts data at rest."
+  value       = aws_kms_key.data.arn
+}
+
+output "approval_key_arn" {
+  description = "ARN of the key that signs approvals."
+  value       = aws_kms_key.approval.arn
+}
+
+output "ledger_bucket" {
+  description = "Bucket of approvals and release history."
+  value       = aws_s3_bucket.ledger.id
+}
+
+output "data_scientist_role_arn" {
+  description = "ARN of the role that uploads datasets."
+  value       = aws_iam_role.data_scientist.arn
+}
+
+output "approver_role_arn" {
+  description = "ARN of the role that approves models."
+  value       = aws_iam_role.approver.arn
+}

@@ -1,0 +1,35 @@
+# Events that EventBridge could not deliver. One queue serves all rules: a message names its rule and target.
+resource "aws_sqs_queue" "dead_letters" {
+  name                      = local.names.dead_letters_queue
+  message_retention_seconds = 1209600 # 14 days, the longest there is
+  kms_master_key_id         = local.core.data_kms_key_arn
+  # Inline: a policy of its own would double the provider's wait.
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "RulesOfThisEnvironment"
+        Effect    = "Allow"
+        Principal = { Service = "events.amazonaws.com" }
+        Action    = "sqs:SendMessage"
+        Resource  = local.dead_letters_queue_arn
+        Condition = { ArnLike = {
+          "aws:SourceArn" = "arn:${local.context.partition}:events:${local.context.region}:${local.context.account_id}:rule/${local.names.prefix}-*"
+        } }
+      },
+      {
+        Sid       = "DenyPlainHttp"
+        Effect    = "Deny"
+        Principal = { AWS = "*" }
+        Action    = "sqs:*"
+        Resource  = local.dead_letters_queue_arn
+        Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+    ]
+  })
+}
+
+# Composed, so that rules need not wait 25 s for the queue.
+locals {
+  dead_letters_queue_arn = "arn:${local.context.partition}:sqs:${local.context.region}:${local.context.account_id}:${local.names.dead_letters_queue}"
+}

@@ -1,0 +1,100 @@
+variable "project" {
+  description = "Project that every name starts with: 2 to 12 lower-case letters, digits or hyphens, starting with a letter."
+  type        = string
+  default     = "mlops"
+}
+
+variable "environment" {
+  description = "Environment that this is; the Terraform workspace of the same name must be selected."
+  type        = string
+  validation {
+    condition     = contains(["staging", "production"], var.environment)
+    error_message = "environment must be staging or production."
+  }
+  validation {
+    condition     = var.environment == terraform.workspace
+    error_message = "The variables of ${var.environment} are not for the workspace ${terraform.workspace}: select workspace ${var.environment}, or give ${terraform.workspace}.tfvars."
+  }
+}
+
+variable "promotes_from" {
+  description = "Environment whose approved models are released here; null where models are retrained."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.promotes_from == null ? true : var.promotes_from == "staging" && var.environment != "staging"
+    error_message = "promotes_from must be null or staging, and an environment is not promoted from itself."
+  }
+}
+
+variable "state_bucket" {
+  description = "Bucket that holds the state of core."
+  type        = string
+}
+
+variable "images" {
+  description = "Image of each model, by digest: <repository URI>@sha256:<64 hexadecimal digits>."
+  type        = map(string)
+  validation {
+    condition     = alltrue([for image in values(var.images) : can(regex("@sha256:[0-9a-f]{64}$", image))])
+    error_message = "Each image must end with @sha256:<64 hexadecimal digits>: a tag may be moved."
+  }
+  validation {
+    condition     = var.promotes_from != null || length(setsubtract(keys(var.models), keys(var.images))) == 0
+    error_message = "images must name an image for each model that is retrained: ${join(", ", setsubtract(keys(var.models), keys(var.images)))} has none."
+  }
+}
+
+variable "lambda_package" {
+  description = "Path of the zip with every Lambda handler, from this folder."
+  type        = string
+  validation {
+    condition     = fileexists(var.lambda_package)
+    error_message = "There is no file ${var.lambda_package}: build the Lambda package first."
+  }
+}
+
+variable "commit" {
+  description = "Commit (7 to 64 hexadecimal digits, -dirty allowed) that images and functions were built from."
+  type        = string
+  validation {
+    condition     = can(regex("^[0-9a-f]{7,64}(-dirty)?$", var.commit))
+    error_message = "commit must be 7 to 64 hexadecimal digits, perhaps followed by -dirty."
+  }
+}
+
+variable "models_folder" {
+  description = "Path of the folder with a folder per model, each with model.yaml and holdout.csv; from this folder."
+  type        = string
+  default     = "../../model_src/models"
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept."
+  type        = number
+  default     = 30
+  validation {
+    condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
+    error_message = "log_retention_days must be a number of days that CloudWatch Logs offers."
+  }
+}
+
+variable "poll_interval_s" {
+  description = "Seconds between two looks at an endpoint that is being made."
+  type        = number
+  default     = 2
+  validation {
+    condition     = var.poll_interval_s >= 1 && var.poll_interval_s <= 60
+    error_message = "poll_interval_s must be between 1 and 60."
+  }
+}
+
+variable "release_timeout_s" {
+  description = "Seconds within which an endpoint must be in service."
+  type        = number
+  default     = 1800
+  validation {
+    condition     = var.release_timeout_s >= 60 && var.release_timeout_s <= 28800
+    error_message = "release_timeout_s must be between 60 and 28,800."
+  }
+}

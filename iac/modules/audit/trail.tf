@@ -1,0 +1,23 @@
+resource "aws_cloudtrail" "this" {
+  name                          = var.name
+  s3_bucket_name                = var.logs_bucket
+  kms_key_id                    = var.kms_key_arn
+  enable_log_file_validation    = true
+  include_global_service_events = false
+
+  advanced_event_selector {
+    name = "Objects of the data and models buckets"
+    field_selector {
+      field  = "eventCategory"
+      equals = ["Data"]
+    }
+    field_selector {
+      field  = "resources.type"
+      equals = ["AWS::S3::Object"]
+    }
+    field_selector {
+      field       = "resources.ARN"
+      starts_with = [for arn in sort(var.watched_bucket_arns) : "${arn}/"]
+    }
+  }
+}

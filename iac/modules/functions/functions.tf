@@ -1,0 +1,55 @@
+locals {
+  # Time-out in seconds and memory in MB. A dataset or an artefact passes through validate, authorise and judge.
+  sizes = {
+    claim       = { timeout_s = 30, memory_mb = 256 }
+    validate    = { timeout_s = 900, memory_mb = 512 }
+    judge       = { timeout_s = 300, memory_mb = 512 }
+    open_gate   = { timeout_s = 30, memory_mb = 256 }
+    answer_gate = { timeout_s = 30, memory_mb = 256 }
+    authorise   = { timeout_s = 300, memory_mb = 512 }
+    deploy      = { timeout_s = 60, memory_mb = 256 }
+    smoke       = { timeout_s = 120, memory_mb = 256 }
+    rollback    = { timeout_s = 60, memory_mb = 256 }
+    record      = { timeout_s = 60, memory_mb = 256 }
+  }
+
+  functions    = { for handler in var.handlers : handler => var.names.functions[handler] }
+  package_hash = filebase64sha256(var.package)
+}
+
+resource "aws_cloudwatch_log_group" "this" {
+  for_each          = local.functions
+  name              = "/aws/lambda/${each.value}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+}
+
+resource "aws_lambda_function" "this" {
+  for_each         = local.functions
+  function_name    = each.value
+  role             = module.role[each.key].arn
+  handler          = "pipeline.lambdas.${each.key}.handler"
+  runtime          = "python3.11"
+  architectures    = ["x86_64"]
+  filename         = var.package
+  source_code_hash = local.package_hash
+  timeout          = local.sizes[each.key].timeout_s
+  memory_size      = local.sizes[each.key].memory_mb
+  kms_key_arn      = var.kms_key_arn
+
+  environment {
+    variables = {
+      PROJECT           = var.project
+      ENVIRONMENT       = var.environment
+      RUNS_TABLE        = var.runs.runs_table
+      DATA_BUCKET       = var.names.data_bucket
+      MODELS_BUCKET     = var.names.models_bucket
+      LEDGER_BUCKET     = var.ledger_bucket
+      APPROVAL_KEY_ID   = var.approval_key_arn
+      APPROVAL_REQUIRED = tostring(var.approval_required)
+      COMMIT            = var.commit
+    }
+  }
+
+  depends_on = [aws_cloudwatch_log_group.this]
+}

@@ -1,0 +1,27 @@
+module "role" {
+  source     = "../role"
+  for_each   = local.functions
+  name       = each.value
+  service    = "lambda"
+  account_id = var.context.account_id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(
+      [
+        {
+          Sid      = "WriteLogs"
+          Effect   = "Allow"
+          Action   = ["logs:CreateLogStream", "logs:PutLogEvents"]
+          Resource = "${local.aws.logs}:log-group:/aws/lambda/${each.value}:*"
+        },
+        {
+          Sid      = "UseDataKey"
+          Effect   = "Allow"
+          Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+          Resource = var.kms_key_arn
+        },
+      ],
+      local.statements[each.key],
+    )
+  })
+}

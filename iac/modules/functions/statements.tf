@@ -1,0 +1,212 @@
+# What each function may do, beyond writing its log and using the data key. A function serves all models of its environment,
+# so that the environment's prefix is the border.
+locals {
+  aws = {
+    for service in ["dynamodb", "logs", "sagemaker", "states"] :
+    service => "arn:${var.context.partition}:${service}:${var.context.region}:${var.context.account_id}"
+  }
+  s3             = "arn:${var.context.partition}:s3:::"
+  data           = "${local.s3}${var.names.data_bucket}"
+  models         = "${local.s3}${var.names.models_bucket}"
+  run_artefacts  = "${local.s3}${var.runs.models_bucket}/runs/*"
+  ledger         = "${local.s3}${var.ledger_bucket}"
+  runs_table     = "${local.aws.dynamodb}:table/${var.runs.runs_table}"
+  model_packages = "${local.aws.sagemaker}:model-package/${var.runs.prefix}-*/*"
+  # What releases make: SageMaker models, endpoint configurations and endpoints that start with the environment's prefix.
+  released = {
+    for kind in ["model", "endpoint-config", "endpoint"] : kind => "${local.aws.sagemaker}:${kind}/${var.names.prefix}-*"
+  }
+
+  verify_approvals = {
+    Sid      = "VerifyApprovals"
+    Effect   = "Allow"
+    Action   = ["kms:Verify"]
+    Resource = var.approval_key_arn
+  }
+  read_model_packages = {
+    Sid      = "ReadModelPackages"
+    Effect   = "Allow"
+    Action   = ["sagemaker:DescribeModelPackage"]
+    Resource = local.model_packages
+  }
+  read_model_config = {
+    Sid      = "ReadModelConfiguration"
+    Effect   = "Allow"
+    Action   = ["s3:GetObject"]
+    Resource = "${local.models}/config/*"
+  }
+  read_runs = {
+    Sid      = "ReadRuns"
+    Effect   = "Allow"
+    Action   = ["dynamodb:GetItem"]
+    Resource = local.runs_table
+  }
+  update_runs = {
+    Sid      = "UpdateRuns"
+    Effect   = "Allow"
+    Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+    Resource = local.runs_table
+  }
+
+  statements = {
+    claim = [
+      {
+        Sid      = "ClaimRuns"
+        Effect   = "Allow"
+        Action   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+        Resource = local.runs_table
+      },
+    ]
+
+    validate = [
+      local.read_model_config,
+      {
+        Sid      = "ReadDatasets"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = "${local.data}/datasets/*"
+      },
+      {
+        Sid      = "Quarantine"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = "${local.data}/quarantine/*"
+      },
+      {
+        Sid      = "KeepTrainingData"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = "${local.models}/runs/*/train/*"
+      },
+    ]
+
+    judge = [
+      local.read_model_config,
+      {
+        Sid      = "ReadResults"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = local.run_artefacts
+      },
+    ]
+
+    open_gate = [local.update_runs]
+
+    answer_gate = [
+      local.read_runs,
+      local.read_model_packages,
+      local.verify_approvals,
+      {
+        Sid      = "ReadApprovals"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${local.ledger}/approvals/*"
+      },
+      {
+        # Answering a task has no resource type: the token itself says which execution.
+        Sid      = "AnswerTheWaitingTask"
+        Effect   = "Allow"
+        Action   = ["states:SendTaskSuccess"]
+        Resource = "*"
+      },
+    ]
+
+    authorise = [
+      local.read_runs,
+      local.read_model_packages,
+      local.verify_approvals,
+      {
+        Sid      = "UseApprovalsUp"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "${local.ledger}/approvals/*"
+      },
+      {
+        Sid       = "TellAbsentApprovals"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = local.ledger
+        Condition = { StringLike = { "s3:prefix" = "approvals/*" } }
+      },
+      {
+        Sid      = "ReadCandidates"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = local.run_artefacts
+      },
+      {
+        Sid      = "KeepReleases"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "${local.models}/releases/*"
+      },
+    ]
+
+    deploy = [
+      {
+        Sid    = "MakeEndpoints"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:AddTags", "sagemaker:CreateEndpoint", "sagemaker:CreateEndpointConfig", "sagemaker:CreateModel",
+          "sagemaker:DeleteEndpoint", "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig",
+          "sagemaker:DescribeModel", "sagemaker:ListTags", "sagemaker:UpdateEndpoint",
+        ]
+        Resource = values(local.released)
+      },
+      {
+        Sid       = "HandServingRoleToSageMaker"
+        Effect    = "Allow"
+        Action    = ["iam:PassRole"]
+        Resource  = "arn:${var.context.partition}:iam::${var.context.account_id}:role/${var.names.prefix}-serving-*"
+        Condition = { StringEquals = { "iam:PassedToService" = "sagemaker.amazonaws.com" } }
+      },
+      {
+        Sid       = "EncryptVolumes"
+        Effect    = "Allow"
+        Action    = ["kms:CreateGrant", "kms:DescribeKey"]
+        Resource  = var.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = "sagemaker.${var.context.region}.amazonaws.com" } }
+      },
+    ]
+
+    smoke = [
+      local.read_model_config,
+      {
+        Sid      = "CallEndpoints"
+        Effect   = "Allow"
+        Action   = ["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"]
+        Resource = local.released["endpoint"]
+      },
+    ]
+
+    rollback = [
+      {
+        Sid    = "UndoReleases"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel",
+          "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel",
+          "sagemaker:ListTags", "sagemaker:UpdateEndpoint",
+        ]
+        Resource = values(local.released)
+      },
+    ]
+
+    record = [
+      local.update_runs,
+      {
+        Sid      = "AppendToLedger"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:PutObject"]
+        Resource = "${local.ledger}/ledger/*"
+      },
+      {
+        Sid       = "FindEndOfLedger"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = local.ledger
+        Condition = { StringLike = { "s3:prefix" = "ledger/*" } }
+      },
+    ]
+  }
+}

@@ -1,0 +1,83 @@
+variable "context" {
+  description = "Where the module is applied: partition, region and account_id (12 digits)."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+}
+
+variable "project" {
+  description = "Project that the functions belong to."
+  type        = string
+}
+
+variable "environment" {
+  description = "Environment that the functions act in."
+  type        = string
+}
+
+variable "handlers" {
+  description = "Handlers to deploy: the modules of pipeline/lambdas."
+  type        = set(string)
+  validation {
+    condition = length(setsubtract(var.handlers, [
+      "claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "rollback", "record",
+    ])) == 0
+    error_message = "handlers names a module that pipeline/lambdas does not have."
+  }
+}
+
+variable "names" {
+  description = "Names that the names module gives to this environment: prefix, buckets and functions by handler."
+  type = object({
+    prefix        = string
+    data_bucket   = string
+    models_bucket = string
+    functions     = map(string)
+  })
+}
+
+variable "runs" {
+  description = "Names of the environment whose runs are promoted, which is this one where models are retrained: prefix, models_bucket and runs_table."
+  type = object({
+    prefix        = string
+    models_bucket = string
+    runs_table    = string
+  })
+}
+
+variable "ledger_bucket" {
+  description = "Name of the bucket of approvals and release history."
+  type        = string
+}
+
+variable "approval_key_arn" {
+  description = "ARN of the key that signs approvals."
+  type        = string
+}
+
+variable "approval_required" {
+  description = "Whether a release needs a signed approval."
+  type        = bool
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the key that encrypts data, logs and the functions' environment."
+  type        = string
+}
+
+variable "package" {
+  description = "Path of the zip with every handler, from the root module."
+  type        = string
+}
+
+variable "commit" {
+  description = "Commit (7 to 64 hexadecimal digits) that the package was built from."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days for which the functions' logs are kept."
+  type        = number
+}

@@ -1,0 +1,33 @@
+module "role" {
+  source     = "../role"
+  name       = var.names.release_state_machine
+  service    = "states"
+  account_id = var.context.account_id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "CallFunctions"
+        Effect   = "Allow"
+        Action   = ["lambda:InvokeFunction"]
+        Resource = [for handler in ["authorise", "deploy", "rollback", "record", "smoke"] : var.function_arns[handler]]
+      },
+      {
+        Sid      = "WatchTheEndpoint"
+        Effect   = "Allow"
+        Action   = ["sagemaker:DescribeEndpoint"]
+        Resource = "arn:${var.context.partition}:sagemaker:${var.context.region}:${var.context.account_id}:endpoint/${var.names.endpoint}"
+      },
+      {
+        # Vended logs: these actions have no resource type.
+        Sid    = "DeliverLogs"
+        Effect = "Allow"
+        Action = [
+          "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
+          "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+        ]
+        Resource = "*"
+      },
+    ]
+  })
+}

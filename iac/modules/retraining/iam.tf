@@ -1,0 +1,212 @@
+locals {
+  aws = {
+    for service in ["ecr", "events", "logs", "sagemaker", "states"] :
+    service => "arn:${var.context.partition}:${service}:${var.context.region}:${var.context.account_id}"
+  }
+  models                    = "arn:${var.context.partition}:s3:::${var.models_bucket}"
+  release_state_machine_arn = "${local.aws.states}:stateMachine:${var.names.release_state_machine}"
+  # A run is named <model>-<16 hexadecimal digits>; its jobs bear its name.
+  run  = "${var.model}-????????????????"
+  jobs = ["${local.aws.sagemaker}:training-job/${local.run}", "${local.aws.sagemaker}:processing-job/${local.run}-eval"]
+
+  # What a container of the model's image needs, whichever job it runs.
+  container_statements = [
+    {
+      Sid      = "UseDataKey"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource = var.kms_key_arn
+    },
+    {
+      Sid       = "EncryptVolumes"
+      Effect    = "Allow"
+      Action    = ["kms:CreateGrant", "kms:DescribeKey"]
+      Resource  = var.kms_key_arn
+      Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
+    },
+    {
+      Sid      = "PullImage"
+      Effect   = "Allow"
+      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+      Resource = "${local.aws.ecr}:repository/${var.repository}"
+    },
+    {
+      Sid      = "RegistryLogin"
+      Effect   = "Allow"
+      Action   = ["ecr:GetAuthorizationToken"]
+      Resource = "*"
+    },
+    {
+      Sid    = "WriteLogs"
+      Effect = "Allow"
+      Action = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
+      Resource = [
+        "${local.aws.logs}:log-group:/aws/sagemaker/TrainingJobs", "${local.aws.logs}:log-group:/aws/sagemaker/TrainingJobs:*",
+        "${local.aws.logs}:log-group:/aws/sagemaker/ProcessingJobs", "${local.aws.logs}:log-group:/aws/sagemaker/ProcessingJobs:*",
+      ]
+    },
+    {
+      Sid       = "PublishMetrics"
+      Effect    = "Allow"
+      Action    = ["cloudwatch:PutMetricData"]
+      Resource  = "*"
+      Condition = { StringLike = { "cloudwatch:namespace" = ["AWS/SageMaker", "/aws/sagemaker/*"] } }
+    },
+  ]
+}
+
+module "role" {
+  source     = "../role"
+  name       = var.names.retraining_state_machine
+  service    = "states"
+  account_id = var.context.account_id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "CallFunctions"
+        Effect   = "Allow"
+        Action   = ["lambda:InvokeFunction"]
+        Resource = [for handler in ["claim", "judge", "open_gate", "record", "validate"] : var.function_arns[handler]]
+      },
+      {
+        Sid    = "RunJobs"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:AddTags", "sagemaker:CreateProcessingJob", "sagemaker:CreateTrainingJob",
+          "sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopProcessingJob",
+          "sagemaker:StopTrainingJob",
+        ]
+        Resource = local.jobs
+      },
+      {
+        Sid       = "HandJobRolesToSageMaker"
+        Effect    = "Allow"
+        Action    = ["iam:PassRole"]
+        Resource  = [module.training_role.arn, module.processing_role.arn]
+        Condition = { StringEquals = { "iam:PassedToService" = "sagemaker.amazonaws.com" } }
+      },
+      {
+        Sid       = "EncryptVolumes"
+        Effect    = "Allow"
+        Action    = ["kms:CreateGrant", "kms:DescribeKey"]
+        Resource  = var.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = "sagemaker.${var.context.region}.amazonaws.com" } }
+      },
+      {
+        Sid    = "RegisterCandidates"
+        Effect = "Allow"
+        Action = ["sagemaker:AddTags", "sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"]
+        Resource = [
+          "${local.aws.sagemaker}:model-package-group/${var.names.model_package_group}",
+          "${local.aws.sagemaker}:model-package/${var.names.model_package_group}/*",
+        ]
+      },
+      {
+        # Registering checks that the model's results and image are there for whoever registers them.
+        Sid      = "ShowCandidates"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${local.models}/runs/${local.run}/*"
+      },
+      {
+        Sid      = "ShowImage"
+        Effect   = "Allow"
+        Action   = ["ecr:BatchGetImage", "ecr:DescribeImages"]
+        Resource = "${local.aws.ecr}:repository/${var.repository}"
+      },
+      {
+        Sid      = "StartRelease"
+        Effect   = "Allow"
+        Action   = ["states:StartExecution"]
+        Resource = local.release_state_machine_arn
+      },
+      {
+        Sid      = "FollowRelease"
+        Effect   = "Allow"
+        Action   = ["states:DescribeExecution", "states:StopExecution"]
+        Resource = "${local.aws.states}:execution:${var.names.release_state_machine}:*"
+      },
+      {
+        # Step Functions waits for jobs and executions through rules of its own.
+        Sid    = "WaitForJobsAndRelease"
+        Effect = "Allow"
+        Action = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
+        Resource = [for rule in ["StepFunctionsGetEventsForSageMakerProcessingJobsRule", "StepFunctionsGetEventsForSageMakerTrainingJobsRule", "StepFunctionsGetEventsForStepFunctionsExecutionRule"] :
+        "${local.aws.events}:rule/${rule}"]
+      },
+      {
+        # Vended logs: these actions have no resource type.
+        Sid    = "DeliverLogs"
+        Effect = "Allow"
+        Action = [
+          "logs:CreateLogDelivery", "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies",
+          "logs:GetLogDelivery", "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery",
+        ]
+        Resource = "*"
+      },
+    ]
+  })
+}
+
+module "training_role" {
+  source     = "../role"
+  name       = var.names.training_role
+  service    = "sagemaker"
+  account_id = var.context.account_id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(local.container_statements, [
+      {
+        Sid      = "ReadTrainingData"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${local.models}/runs/${local.run}/train/*"
+      },
+      {
+        Sid       = "FindTrainingData"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = local.models
+        Condition = { StringLike = { "s3:prefix" = "runs/${local.run}/train/*" } }
+      },
+      {
+        Sid      = "WriteModel"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        Resource = "${local.models}/runs/${local.run}/training/*"
+      },
+    ])
+  })
+}
+
+module "processing_role" {
+  source     = "../role"
+  name       = var.names.processing_role
+  service    = "sagemaker"
+  account_id = var.context.account_id
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(local.container_statements, [
+      {
+        Sid      = "ReadModelAndHoldout"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = ["${local.models}/runs/${local.run}/training/*", "${local.models}/config/${var.model}/holdout.csv"]
+      },
+      {
+        Sid       = "FindModelAndHoldout"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = local.models
+        Condition = { StringLike = { "s3:prefix" = ["runs/${local.run}/training/*", "config/${var.model}/*"] } }
+      },
+      {
+        Sid      = "WriteEvaluation"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        Resource = "${local.models}/runs/${local.run}/evaluation/*"
+      },
+    ])
+  })
+}

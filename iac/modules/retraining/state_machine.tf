@@ -1,0 +1,44 @@
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "/aws/vendedlogs/states/${var.names.retraining_state_machine}"
+  retention_in_days = var.log_retention_days
+  kms_key_id        = var.kms_key_arn
+}
+
+resource "aws_sfn_state_machine" "this" {
+  name     = var.names.retraining_state_machine
+  role_arn = module.role.arn
+  definition = templatefile("${path.module}/retraining.asl.json.tftpl", {
+    project                   = var.project
+    environment               = var.environment
+    model                     = var.model
+    commit                    = var.commit
+    claim_function_arn        = var.function_arns["claim"]
+    validate_function_arn     = var.function_arns["validate"]
+    judge_function_arn        = var.function_arns["judge"]
+    open_gate_function_arn    = var.function_arns["open_gate"]
+    record_function_arn       = var.function_arns["record"]
+    training_image            = var.image
+    image_digest              = regex("sha256:[0-9a-f]{64}$", var.image)
+    training_role_arn         = module.training_role.arn
+    training_instance_type    = var.training.instance_type
+    training_instance_count   = var.training.instance_count
+    training_volume_size_gb   = var.training.volume_size_gb
+    training_max_runtime_s    = var.training.max_runtime_s
+    processing_role_arn       = module.processing_role.arn
+    evaluation_instance_type  = var.evaluation.instance_type
+    evaluation_instance_count = var.evaluation.instance_count
+    evaluation_volume_size_gb = var.evaluation.volume_size_gb
+    evaluation_max_runtime_s  = var.evaluation.max_runtime_s
+    data_bucket               = var.data_bucket
+    models_bucket             = var.models_bucket
+    data_kms_key_arn          = var.kms_key_arn
+    model_package_group_name  = aws_sagemaker_model_package_group.this.model_package_group_name
+    release_state_machine_arn = local.release_state_machine_arn
+    approval_timeout_s        = var.approval_timeout_s
+  })
+  logging_configuration {
+    level                  = "ALL"
+    include_execution_data = false # it holds the token of the waiting task
+    log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
+  }
+}

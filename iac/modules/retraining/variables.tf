@@ -1,0 +1,117 @@
+variable "context" {
+  description = "Where the module is applied: partition, region and account_id (12 digits)."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+}
+
+variable "project" {
+  description = "Project that the runs belong to."
+  type        = string
+}
+
+variable "environment" {
+  description = "Environment that retrains."
+  type        = string
+}
+
+variable "model" {
+  description = "Name of the model."
+  type        = string
+}
+
+variable "names" {
+  description = "Names that the names module gives to the model: state machine, model package group, roles, release_state_machine and answer_rule."
+  type = object({
+    retraining_state_machine = string
+    release_state_machine    = string
+    model_package_group      = string
+    training_role            = string
+    processing_role          = string
+    answer_rule              = string
+  })
+}
+
+variable "function_arns" {
+  description = "ARNs of the functions by handler: claim, validate, judge, open_gate, answer_gate, record."
+  type        = map(string)
+  validation {
+    condition     = length(setsubtract(["claim", "validate", "judge", "open_gate", "answer_gate", "record"], keys(var.function_arns))) == 0
+    error_message = "function_arns must have claim, validate, judge, open_gate, answer_gate and record."
+  }
+}
+
+variable "image" {
+  description = "Image of the model's programs, by digest: <repository URI>@sha256:<64 hexadecimal digits>."
+  type        = string
+  validation {
+    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.image))
+    error_message = "image must end with @sha256:<64 hexadecimal digits>: a tag may be moved."
+  }
+}
+
+variable "repository" {
+  description = "Name of the model's image repository."
+  type        = string
+}
+
+variable "training" {
+  description = "Training job: instance_type, instance_count, volume_size_gb, max_runtime_s."
+  type = object({
+    instance_type  = string
+    instance_count = number
+    volume_size_gb = number
+    max_runtime_s  = number
+  })
+}
+
+variable "evaluation" {
+  description = "Evaluation job: instance_type, instance_count, volume_size_gb, max_runtime_s."
+  type = object({
+    instance_type  = string
+    instance_count = number
+    volume_size_gb = number
+    max_runtime_s  = number
+  })
+}
+
+variable "approval_timeout_s" {
+  description = "Seconds for which a candidate waits for an answer before the gate expires."
+  type        = number
+  validation {
+    condition     = var.approval_timeout_s >= 60 && var.approval_timeout_s <= 2592000
+    error_message = "approval_timeout_s must be between 60 and 2,592,000 (30 days)."
+  }
+}
+
+variable "data_bucket" {
+  description = "Name of the bucket that datasets are uploaded to."
+  type        = string
+}
+
+variable "models_bucket" {
+  description = "Name of the bucket of training data, results and model configuration."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the key that encrypts data, volumes and logs."
+  type        = string
+}
+
+variable "commit" {
+  description = "Commit (7 to 64 hexadecimal digits) that image and functions were built from."
+  type        = string
+}
+
+variable "dead_letters_queue_arn" {
+  description = "ARN of the queue for answers that could not be delivered."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days for which the state machine's logs are kept."
+  type        = number
+}

@@ -1,0 +1,62 @@
+variable "context" {
+  description = "Where the module is applied: partition, region and account_id (12 digits)."
+  type = object({
+    partition  = string
+    region     = string
+    account_id = string
+  })
+}
+
+variable "model" {
+  description = "Name of the model."
+  type        = string
+}
+
+variable "names" {
+  description = "Names that the names module gives to the model: endpoint, role and alarms."
+  type = object({
+    endpoint      = string
+    serving_role  = string
+    errors_alarm  = string
+    latency_alarm = string
+  })
+}
+
+variable "variant_name" {
+  description = "Name of the production variant that the alarms look at."
+  type        = string
+}
+
+variable "model_folder" {
+  description = "Path of the model team's folder, which holds model.yaml and holdout.csv."
+  type        = string
+}
+
+variable "models_bucket" {
+  description = "Name of the bucket of releases and model configuration."
+  type        = string
+}
+
+variable "repository" {
+  description = "Name of the model's image repository."
+  type        = string
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the key that encrypts releases and logs."
+  type        = string
+}
+
+variable "latency_alarm_ms" {
+  description = "Milliseconds that the 99th percentile of model latency may reach before the alarm rings."
+  type        = number
+  validation {
+    condition     = var.latency_alarm_ms > 0 && var.latency_alarm_ms <= 60000
+    error_message = "latency_alarm_ms must be above 0 and at most 60,000: SageMaker gives up after 60 s."
+  }
+}
+
+variable "log_retention_days" {
+  description = "Days for which the endpoint's logs are kept."
+  type        = number
+}
