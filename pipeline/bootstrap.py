@@ -53,7 +53,7 @@ def run_bootstrap(workshop: Workshop, s3: Any, *, apply: bool) -> Manifest:
     return manifest
 
 
-def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], None]) -> Applied:
+def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], object]) -> Applied:
     """Takes the state back to disk, empties the state bucket, then destroys it and the deployer role."""
     copy = make_copy(workshop, s3)
     terraform = copy.open_local() if copy.is_local else copy.move_to_disk()

@@ -1,6 +1,6 @@
-"""The model image: built with a container engine or without one, pushed to ECR or another registry, by digest.
+"""The model image: built with a container engine or without, pushed to ECR or another registry, by digest.
 
-Flow 1 (merge to main): after core, before the environments. What was built and pushed is kept as JSON per model.
+Flow 1 (merge to main): after core, before the environments. What was built is kept as JSON per model.
 """
 
 from __future__ import annotations
@@ -154,9 +154,8 @@ def read_build_stream(stream: Iterable[Mapping[str, Any]], *, report: Report) ->
             output.append(text)
         if "error" in line:
             tail = " ".join(output[-3:])
-            raise BuildError(
-                f"The image build failed in {step!r}: {str(line['error']).strip()} {tail}".strip()
-            )
+            problem = f"{str(line['error']).strip()} {tail}".strip()
+            raise BuildError(f"The image build failed in {step!r}: {problem}")
         image_id = str(line.get("aux", {}).get("ID", image_id))
     if not image_id:
         raise BuildError(f"The image build ended without an image, after {step!r}.")
@@ -168,9 +167,8 @@ def prepare_wheelhouse(settings: Settings, report: Report) -> None:
     script = settings.checkout / "scripts" / "setup.py"
     done = subprocess.run([sys.executable, str(script), "wheelhouse"], capture_output=True, text=True)
     if done.returncode != 0:
-        raise BuildError(
-            f"The wheels of the image cannot be had: {done.stderr.strip() or done.stdout.strip()}"
-        )
+        problem = done.stderr.strip() or done.stdout.strip()
+        raise BuildError(f"The wheels of the image cannot be had: {problem}")
     for line in done.stdout.splitlines():
         report(line)
 
@@ -182,9 +180,7 @@ def push_image(
     repository.log_in()
     stored = repository.find(image.tag)
     if stored and image.image_id not in {stored.config_digest, stored.digest}:
-        raise BuildError(
-            f"{repository.uri}:{image.tag} exists with other content. Tags are immutable; build anew."
-        )
+        raise BuildError(f"{repository.uri}:{image.tag} has other content. Tags are immutable: build anew.")
     if stored:
         digest = stored.digest
         report(f"{image.model}: {repository.uri}:{image.tag} is there already")
@@ -199,9 +195,7 @@ def push_image(
 
 def _push_bundle(bundle: OciImage, image: BuiltImage, repository: Repository) -> str:
     if bundle.config.digest != image.image_id:
-        raise BuildError(
-            f"The programs of {image.model} changed after `mlops build`. Build again, then push."
-        )
+        raise BuildError(f"The programs of {image.model} changed after the build. Run `mlops build` again.")
     for blob in (bundle.layer, bundle.config):
         repository.push_blob(blob.content, blob.digest)
     repository.push_manifest(bundle.manifest.content, tag=image.tag)
@@ -249,7 +243,7 @@ def open_ecr(ecr: Any, name: str, *, create: bool, ca_bundle: str | None) -> Rep
             raise
         if not create:
             raise BuildError(
-                f"There is no ECR repository {name}. Apply core first (`mlops plan core`, `mlops apply core`), "
+                f"There is no ECR repository {name}. Apply core first (`mlops apply core`) "
                 "or add --create-repository where Terraform does not manage it."
             ) from error
         uri = ecr.create_repository(**repository_request(name))["repository"]["repositoryUri"]

@@ -20,7 +20,10 @@ class TerraformProgress:
     _planned: int = 0
     _done: int = 0
     _running: dict[str, float] = field(default_factory=dict)
-    _spoke_at: float = 0.0
+    _spoke_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._spoke_at = self.clock()
 
     def __call__(self, event: Event) -> None:
         if event.kind == "apply_start":

@@ -116,7 +116,7 @@ class Terraform:
             out, err = process.communicate()
         deadline.check(command, root=self.root)
         if process.returncode != 0:
-            raise _failure(command, root=self.root, problems=[], stderr=f"{err}\n{out}")
+            raise _failure(command, root=self.root, problems=[], stderr=err or out)
         return out
 
     def _stream(
@@ -229,6 +229,8 @@ def _read_event(line: Mapping[str, Any]) -> Event | None:
     if line.get("type") not in _SHOWN:
         return None
     hook = line.get("hook") or line.get("change") or {}
+    if hook.get("action") == "read":
+        return None
     return Event(
         kind=line["type"],
         address=hook.get("resource", {}).get("addr", ""),

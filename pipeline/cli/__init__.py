@@ -1,0 +1,74 @@
+"""The `mlops` command line: one thin function per command, grouped by flow."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import typer
+from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
+from botocore.exceptions import ConnectionError as AwsConnectionError
+
+from pipeline.cli import images, infrastructure
+from pipeline.errors import PipelineError, SetupError
+
+_REFUSALS = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+}
+
+app = typer.Typer(
+    name="mlops",
+    help="Deliver machine-learning models on AWS: from a merge, from a dataset upload, to production.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+for command in (
+    infrastructure.bootstrap,
+    images.build,
+    images.push,
+    infrastructure.plan,
+    infrastructure.apply,
+    infrastructure.destroy,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs a command. Our own errors are one line and a documented exit code; others keep their traceback."""
+    try:
+        app()
+    except Exception as error:
+        known = translate_error(error)
+        if known is None:
+            raise
+        sys.exit(report_error(known, as_json="--json" in sys.argv))
+
+
+def translate_error(error: Exception) -> PipelineError | None:
+    """Our own error, or one for what a person can mend about the way to AWS; None for everything else."""
+    if isinstance(error, PipelineError):
+        return error
+    if isinstance(error, (NoCredentialsError, ProfileNotFound, AwsConnectionError)):
+        return SetupError(
+            f"AWS cannot be asked: {error}. Check AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL."
+        )
+    if isinstance(error, ClientError) and error.response["Error"]["Code"] in _REFUSALS:
+        return SetupError(f"AWS refuses this caller: {error}. Check AWS_PROFILE.")
+    return None
+
+
+def report_error(error: PipelineError, *, as_json: bool) -> int:
+    """Prints the error in one line on stderr; the exit code."""
+    message = " ".join(str(error).split())
+    body = {"error": {"type": type(error).__name__, "message": message, "exit_code": error.exit_code}}
+    print(json.dumps(body) if as_json else f"error: {message}", file=sys.stderr)  # noqa: T201
+    return error.exit_code

@@ -1,0 +1,98 @@
+"""build and push: flow 1's image commands."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from pipeline import image as images
+from pipeline.cli.desk import Desk, DryRun, Json, Model
+from pipeline.errors import BuildError
+from pipeline.registry import Repository
+from pipeline.settings import pick_model
+from pipeline.toolchain import read_setup
+
+EngineOption = Annotated[
+    images.EngineChoice,
+    typer.Option(help="docker demands an engine; none builds without; auto takes one if it answers."),
+]
+
+
+def build(
+    model: Model = None,
+    engine: EngineOption = "auto",
+    base_image: Annotated[
+        str | None, typer.Option(envvar="MLOPS_BASE_IMAGE", help="The image to build on.")
+    ] = None,
+    data_input: Annotated[str | None, typer.Option(help="Sample data to put into the image.")] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Build the image of every model, or of one."""
+    desk = Desk(as_json=as_json)
+    base = base_image or read_setup(desk.settings.checkout).base_image
+    options = images.BuildOptions(commit=desk.commit, base_image=base, data_input=data_input)
+    wanted = [pick_model(desk.settings, model)] if model else desk.settings.models
+    if dry_run:
+        requests = [images.build_request(desk.settings, name, options=options) for name in wanted]
+        desk.show({"requests": requests}, text="\n".join(str(request) for request in requests))
+        return
+    client = images.choose_engine(engine)
+    if client is None and engine == "auto":
+        desk.report("No engine answers: building without one. The programs will run as plain processes.")
+    built = [
+        images.build_image(desk.settings, name, engine=client, options=options, report=desk.report)
+        for name in wanted
+    ]
+    desk.show(
+        {"images": [asdict(one) for one in built]},
+        text="\n".join(f"{one.model}: {one.tag} ({one.engine}, {one.image_id})" for one in built),
+    )
+
+
+def push(
+    model: Model = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST/NAME of another registry than ECR; its login comes from "
+            "MLOPS_REGISTRY_USERNAME and MLOPS_REGISTRY_PASSWORD."
+        ),
+    ] = None,
+    create_repository: Annotated[
+        bool, typer.Option("--create-repository", help="Make the ECR repository if there is none.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Push what was built under an immutable tag, and print the digest that everything downstream uses."""
+    desk = Desk(as_json=as_json)
+    wanted = [pick_model(desk.settings, model)] if model else desk.settings.models
+    if registry and len(wanted) > 1:
+        raise BuildError("--registry names one repository, so it needs --model.")
+    built = [images.read_image(desk.settings, name) for name in wanted]
+    if dry_run:
+        where = registry or f"ECR in {desk.settings.region}"
+        text = "\n".join(f"Would push {one.model} as {one.tag} to {where}." for one in built)
+        desk.show({"would_push": [asdict(one) for one in built], "registry": where}, text=text)
+        return
+    pushed = []
+    for one in built:
+        repository = _open_repository(desk, one.model, registry, create=create_repository)
+        pushed.append(images.push_image(desk.settings, one, repository=repository, report=desk.report))
+    desk.show({"images": [asdict(one) for one in pushed]}, text="\n".join(str(one.uri) for one in pushed))
+
+
+def _open_repository(desk: Desk, model: str, registry: str | None, *, create: bool) -> Repository:
+    if registry:
+        return images.open_private(registry, os.environ)
+    return images.open_ecr(
+        desk.aws.client("ecr"),
+        images.repository_name(desk.settings, model),
+        create=create,
+        # The SDK's own variable; requests knows another one.
+        ca_bundle=os.environ.get("AWS_CA_BUNDLE"),
+    )

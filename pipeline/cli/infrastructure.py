@@ -1,0 +1,118 @@
+"""bootstrap, plan, apply, destroy: flow 1's Terraform commands."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+import typer
+
+from pipeline import bootstrap as bootstrap_root
+from pipeline import cleanup, contract, stack, teardown
+from pipeline.cli.desk import Desk, DryRun, Env, Json
+from pipeline.plans import Manifest, count_changes, read_plan
+from pipeline.settings import Environment
+from pipeline.stack import CORE, Stack
+from pipeline.terraform import Applied, measure_waiting
+
+RootArgument = Annotated[
+    Literal["core", "environment"], typer.Argument(help="core, or the environment named by --env.")
+]
+
+
+def bootstrap(dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Make the state bucket and the deployer role. Needs an administrator; run once per account."""
+    desk = Desk(as_json=as_json)
+    manifest = bootstrap_root.run_bootstrap(desk.workshop, desk.aws.client("s3"), apply=not dry_run)
+    bucket = stack.state_bucket(desk.settings, desk.caller.account_id)
+    done = "Would make" if dry_run else "Made"
+    desk.show(
+        _describe_plan(manifest) | {"state_bucket": bucket, "applied": not dry_run},
+        text=f"{done}: {_summarise(manifest)}. State bucket: {bucket}.",
+    )
+
+
+def plan(root: RootArgument = "environment", env: Env = "staging", as_json: Json = False) -> None:
+    """Save a plan for `apply`, and show what it changes. Changes nothing."""
+    desk = Desk(as_json=as_json)
+    target = pick_stack(root, env)
+    if target.environment:
+        contract.check_models(desk.settings)
+    manifest = stack.plan_stack(desk.workshop, target)
+    desk.show(_describe_plan(manifest), text=_render_plan(manifest))
+
+
+def apply(
+    root: RootArgument = "environment", env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Apply exactly the plan that `plan` saved: once, and only if it is unchanged."""
+    desk = Desk(as_json=as_json)
+    target = pick_stack(root, env)
+    if dry_run:
+        folder = stack.plan_folder(desk.settings, target)
+        manifest = read_plan(folder, stack=target.name, plan_command=target.plan_command)
+        desk.show(_describe_plan(manifest) | {"applied": False}, text=_render_plan(manifest))
+        return
+    applied = stack.apply_stack(desk.workshop, target)
+    result = _describe_operation(target, applied)
+    desk.show(result | {"applied": True}, text=_summarise_operation(target, applied, done="applied"))
+
+
+def destroy(
+    root: RootArgument = "environment",
+    env: Env = "staging",
+    everything: Annotated[bool, typer.Option("--all", help="Both environments, core and bootstrap.")] = False,
+    confirm: Annotated[str, typer.Option(help="Must be `production` where production is destroyed.")] = "",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Remove an environment, what releases made in it, and its data. Ends with 11 if anything is left."""
+    desk = Desk(as_json=as_json)
+    targets = teardown.pick_targets(root, env, everything=everything)
+    if dry_run:
+        prefix = cleanup.environment_prefix(desk.settings, None if everything or root == "core" else env)
+        found = cleanup.find_resources(desk.aws, prefix)
+        listing = [asdict(resource) for resource in found]
+        desk.show({"would_destroy": listing}, text="\n".join(f"{r.kind} {r.name}" for r in found))
+        return
+    teardown.check_confirmation(targets, confirm)
+    torn = teardown.tear_down(desk.workshop, desk.aws, targets)
+    desk.show(asdict(torn), text=f"Destroyed: {', '.join(torn.stacks)}. Left over: {len(torn.left_over)}.")
+    cleanup.check_left_over(torn.left_over)
+
+
+def pick_stack(root: Literal["core", "environment"], environment: Environment) -> Stack:
+    return CORE if root == "core" else Stack("environment", environment)
+
+
+def _describe_plan(manifest: Manifest) -> dict[str, Any]:
+    counts = count_changes(manifest.changes)
+    return asdict(manifest) | {"counts": counts, "empty": not manifest.changes}
+
+
+def _render_plan(manifest: Manifest) -> str:
+    lines = [f"{change.action:>8}  {change.address}" for change in manifest.changes]
+    return "\n".join([*lines, f"{manifest.stack}: {_summarise(manifest)}"])
+
+
+def _summarise(manifest: Manifest) -> str:
+    counts = count_changes(manifest.changes)
+    parts = [f"{count} to {action}" for action, count in counts.items() if count]
+    return ", ".join(parts) or "no changes"
+
+
+def _describe_operation(target: Stack, applied: Applied) -> dict[str, Any]:
+    return {
+        "stack": target.name,
+        "seconds": round(applied.seconds, 1),
+        "resources": len(applied.operations),
+        "provider_waiting_s": round(measure_waiting(applied.operations), 1),
+    }
+
+
+def _summarise_operation(target: Stack, applied: Applied, *, done: str) -> str:
+    waiting = measure_waiting(applied.operations)
+    return (
+        f"{target.name}: {len(applied.operations)} resources {done} in {applied.seconds:.0f} s, "
+        f"of which {waiting:.0f} s with an operation of 5 s or longer under way."
+    )

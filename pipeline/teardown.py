@@ -1,0 +1,97 @@
+"""The way back: environments side by side, then core, then bootstrap; run-time resources go first."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.aws import Aws
+from pipeline.bootstrap import destroy_bootstrap
+from pipeline.cleanup import (
+    Resource,
+    empty_bucket,
+    environment_prefix,
+    find_resources,
+    remove_images,
+    remove_job_logs,
+    remove_log_groups,
+    remove_runtime_resources,
+)
+from pipeline.errors import UsageError
+from pipeline.runs_table import RunsTable
+from pipeline.settings import ENVIRONMENTS, Environment
+from pipeline.stack import BOOTSTRAP, CORE, Stack, Workshop, destroy_stack, read_outputs
+
+
+@dataclass(frozen=True)
+class Torn:
+    stacks: tuple[str, ...]
+    left_over: tuple[Resource, ...]
+
+
+def pick_targets(
+    root: Literal["core", "environment"], environment: Environment, *, everything: bool
+) -> tuple[Stack, ...]:
+    """The stacks to destroy."""
+    if everything:
+        return (*(Stack("environment", name) for name in ENVIRONMENTS), CORE, BOOTSTRAP)
+    return (CORE,) if root == "core" else (Stack("environment", environment),)
+
+
+def check_confirmation(targets: Sequence[Stack], confirm: str) -> None:
+    """Production is destroyed only by its name written out."""
+    if any(target.environment == "production" for target in targets) and confirm != "production":
+        raise UsageError("This destroys production and its data. Add `--confirm production` if it is meant.")
+
+
+def tear_down(workshop: Workshop, aws: Aws, targets: Sequence[Stack]) -> Torn:
+    """Destroys the targets and looks for what is left of them."""
+    environments = [target for target in targets if target.environment]
+    if CORE in targets and not environments:
+        _refuse_orphans(workshop, aws)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(len(environments), 1)) as pool:
+        list(pool.map(lambda target: _tear_down_environment(workshop, aws, target), environments))
+    if CORE in targets:
+        _tear_down_core(workshop, aws)
+    if BOOTSTRAP in targets:
+        s3 = aws.client("s3")
+        destroy_bootstrap(workshop, s3, empty_bucket=lambda bucket: empty_bucket(s3, bucket))
+    return Torn(tuple(target.name for target in targets), tuple(_find_left_over(workshop, aws, targets)))
+
+
+def _tear_down_environment(workshop: Workshop, aws: Aws, target: Stack) -> None:
+    prefix = environment_prefix(workshop.settings, target.environment)
+    outputs = read_outputs(workshop, target)
+    remove_runtime_resources(aws, prefix, report=workshop.report)
+    if "pipeline" in outputs:
+        runs = RunsTable(outputs["pipeline"]["runs_table"], dynamodb=aws.client("dynamodb")).all()
+        remove_job_logs(aws.client("logs"), [run["run_id"] for run in runs])
+    destroy_stack(workshop, target)
+    # After the destroy, because a function that was still running makes its log group anew.
+    remove_log_groups(aws, prefix)
+
+
+def _tear_down_core(workshop: Workshop, aws: Aws) -> None:
+    outputs = read_outputs(workshop, CORE)
+    if "ledger_bucket" in outputs:
+        empty_bucket(aws.client("s3"), outputs["ledger_bucket"])
+        for url in outputs["repository_urls"].values():
+            remove_images(aws.client("ecr"), url.partition("/")[2])
+    destroy_stack(workshop, CORE)
+
+
+def _refuse_orphans(workshop: Workshop, aws: Aws) -> None:
+    """Without core an environment can neither be used nor destroyed."""
+    for name in ENVIRONMENTS:
+        if find_resources(aws, environment_prefix(workshop.settings, name)):
+            raise UsageError(f"{name} still exists and needs core. Run `mlops destroy --env {name}` first.")
+
+
+def _find_left_over(workshop: Workshop, aws: Aws, targets: Sequence[Stack]) -> list[Resource]:
+    settings = workshop.settings
+    if BOOTSTRAP in targets:
+        return find_resources(aws, environment_prefix(settings, None))
+    names = [target.environment for target in targets if target.environment]
+    return [found for name in names for found in find_resources(aws, environment_prefix(settings, name))]
