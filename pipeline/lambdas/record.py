@@ -16,7 +16,7 @@ RELEASE_KINDS = ("release", "refusal")
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{kind, run_id, status, reason | error, details, execution_arn, entry_id, since} -> {reason}"""
+    """{run_id, end: {kind, status, reason | error, details}, execution_arn, entry_id, since} -> {reason}"""
     return record(
         event, environment=edge.settings().environment, runs=edge.runs(), ledger=edge.ledger(), now=edge.now()
     )
@@ -26,28 +26,28 @@ def record(
     request: dict[str, Any], *, environment: str, runs: RunsTable, ledger: Ledger, now: datetime
 ) -> dict[str, Any]:
     """The reason in words. The run item comes first: it is what people wait for."""
-    run_id, status = request.get("run_id"), request["status"]
-    reason = readable(request["error"]) if "error" in request else str(request.get("reason") or "")
-    if run_id and request["kind"] in RELEASE_KINDS:
+    run_id, end = request["run_id"], request["end"]
+    reason = readable(end["error"]) if "error" in end else end.get("reason", "")
+    if run_id and end["kind"] in RELEASE_KINDS:
         outcome = {
-            "status": status,
+            "status": end["status"],
             "reason": reason,
             "execution_arn": request["execution_arn"],
             "at": now.isoformat(),
         }
         runs.note(run_id, {release_attribute(environment): outcome}, now=now)
     elif run_id:
-        runs.move(run_id, status, facts={"reason": reason, **request.get("facts", {})}, now=now)
+        runs.move(run_id, end["status"], facts={"reason": reason}, now=now)
     body = {
         "environment": environment,
         "run_id": run_id,
-        "status": status,
+        "status": end["status"],
         "reason": reason,
         "execution_arn": request["execution_arn"],
-        "details": request.get("details") or {},
+        "details": end.get("details", {}),
     }
     ledger.append(
-        request["kind"],
+        end["kind"],
         body,
         entry_id=request["entry_id"],
         since=datetime.fromisoformat(request["since"]),
