@@ -16,6 +16,7 @@ module "functions" {
   approval_required  = !local.retrains
   kms_key_arn        = local.core.data_kms_key_arn
   package            = var.lambda_package
+  package_bucket     = module.storage.models_bucket
   commit             = var.commit
   log_retention_days = var.log_retention_days
 }

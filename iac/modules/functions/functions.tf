@@ -13,8 +13,16 @@ locals {
     record      = { timeout_s = 60, memory_mb = 256 }
   }
 
-  functions    = { for handler in var.handlers : handler => var.names.functions[handler] }
-  package_hash = filebase64sha256(var.package)
+  functions = { for handler in var.handlers : handler => var.names.functions[handler] }
+}
+
+# By way of S3: the provider uploads files one function after the other, five seconds each.
+resource "aws_s3_object" "package" {
+  bucket       = var.package_bucket
+  key          = "functions/package.zip"
+  source       = var.package
+  source_hash  = filesha256(var.package)
+  content_type = "application/zip"
 }
 
 resource "aws_cloudwatch_log_group" "this" {
@@ -25,17 +33,19 @@ resource "aws_cloudwatch_log_group" "this" {
 }
 
 resource "aws_lambda_function" "this" {
-  for_each         = local.functions
-  function_name    = each.value
-  role             = module.role[each.key].arn
-  handler          = "pipeline.lambdas.${each.key}.handler"
-  runtime          = "python3.11"
-  architectures    = ["x86_64"]
-  filename         = var.package
-  source_code_hash = local.package_hash
-  timeout          = local.sizes[each.key].timeout_s
-  memory_size      = local.sizes[each.key].memory_mb
-  kms_key_arn      = var.kms_key_arn
+  for_each          = local.functions
+  function_name     = each.value
+  role              = module.role[each.key].arn
+  handler           = "pipeline.lambdas.${each.key}.handler"
+  runtime           = "python3.11"
+  architectures     = ["x86_64"]
+  s3_bucket         = aws_s3_object.package.bucket
+  s3_key            = aws_s3_object.package.key
+  s3_object_version = aws_s3_object.package.version_id
+  source_code_hash  = filebase64sha256(var.package)
+  timeout           = local.sizes[each.key].timeout_s
+  memory_size       = local.sizes[each.key].memory_mb
+  kms_key_arn       = var.kms_key_arn
 
   environment {
     variables = {

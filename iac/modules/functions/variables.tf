@@ -72,6 +72,11 @@ variable "package" {
   type        = string
 }
 
+variable "package_bucket" {
+  description = "Name of the versioned bucket that the functions are deployed from."
+  type        = string
+}
+
 variable "commit" {
   description = "Commit (7 to 64 hexadecimal digits) that the package was built from."
   type        = string
