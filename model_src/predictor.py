@@ -1,0 +1,36 @@
+"""A model in ONNX Runtime, asked with the encoded matrix. Nothing here knows scikit-learn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnxruntime
+
+from model_src.encoding import Matrix
+from model_src.errors import ArtefactError
+
+
+class Predictor:
+    """One loaded ONNX model; `predict` may be called from several threads at once."""
+
+    def __init__(self, model: bytes | Path) -> None:
+        """Raises: ArtefactError if it is no ONNX model with the inputs and outputs that training writes."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # a row takes 0.05 ms: handing it to other threads takes longer
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        source = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own errors have no common base
+            raise ArtefactError(f"ONNX Runtime cannot load the model: {error}") from error
+        inputs = [value.name for value in self._session.get_inputs()]
+        outputs = {value.name for value in self._session.get_outputs()} & {"probabilities", "value"}
+        if inputs != ["features"] or len(outputs) != 1:
+            raise ArtefactError(f"The model's inputs {inputs} and outputs are not those that `train` writes.")
+        self._output = outputs.pop()
+
+    def predict(self, matrix: Matrix) -> Matrix:
+        """Probabilities, shape (n_rows, n_classes), or a regression's values, shape (n_rows,); float32."""
+        answer: Matrix = self._session.run([self._output], {"features": matrix})[0]
+        return answer.reshape(-1) if self._output == "value" else answer

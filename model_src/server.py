@@ -1,0 +1,194 @@
+"""`serve`: SageMaker's serving contract over one model, with granian (RSGI), ONNX Runtime and orjson.
+
+Imports nothing that training needs. Each worker is a process with the model loaded once; a request is one
+coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+
+from model_src.artefact import Card, read_artefact
+from model_src.environment import base_folder
+from model_src.errors import ArtefactError, RequestError
+from model_src.predictor import Predictor
+from model_src.request import JSON, content_type_of, parse_request
+from model_src.response import accepted_type, render_error, render_predictions
+
+MAX_BODY_BYTES = 25 * 1024**2  # SageMaker's limit for a real-time request
+_INLINE_BODY_BYTES = (
+    16 * 1024
+)  # a larger body is parsed beside the event loop, so that /ping is answered meanwhile
+_DRAIN_S = 25  # SageMaker kills 30 s after SIGTERM
+_LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(message)s"}},
+    "handlers": {
+        "out": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"}
+    },
+    "root": {"handlers": ["out"], "level": "INFO"},
+    "loggers": {"_granian": {"level": "INFO"}},
+}
+
+log = logging.getLogger("serve")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and how to serve. BIND_HOST is for processes that share a machine; a container listens on all
+    addresses.
+    """
+
+    model: Path
+    host: str
+    port: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One response. `content_type` is of `body`."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Scope(Protocol):
+    """What granian tells of a request."""
+
+    method: str
+    path: str
+    headers: Any
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings in SageMaker's variables; each has a default."""
+    workers = environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
+    return Settings(
+        model=Path(environ.get("SM_MODEL_DIR", base_folder(environ) / "model")),
+        host=environ.get("BIND_HOST", "0.0.0.0"),  # noqa: S104 - SageMaker reaches the container from outside
+        port=int(environ.get("SAGEMAKER_BIND_TO_PORT", "8080")),
+        workers=int(workers) if workers.isdigit() else len(os.sched_getaffinity(0)),
+    )
+
+
+class ModelApp:
+    """The RSGI application of one worker: answers 503 until its model is loaded, and for good if it cannot
+    be.
+    """
+
+    def __init__(self, model: Path) -> None:
+        self._folder = model
+        self._loaded: tuple[Card, Predictor] | None = None
+        self._reason = "The model is being loaded."
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by granian in the worker, before it accepts connections."""
+        loop.run_in_executor(None, self.load)
+
+    def load(self) -> None:
+        """Reads the model; where that fails, the reason is what every request is answered."""
+        try:
+            artefact = read_artefact(self._folder)
+            self._loaded = artefact.card, Predictor(artefact.onnx)
+        except (ArtefactError, OSError) as error:
+            self._reason = f"The model cannot be loaded: {error}"
+            log.error(self._reason)
+
+    async def __rsgi__(self, scope: Scope, protocol: Any) -> None:
+        """One request."""
+        try:
+            reply = await self._answer(scope, protocol)
+        except RequestError as error:
+            reply = Reply(error.status, JSON, render_error(str(error)))
+        except Exception:
+            log.exception("%s %s failed", scope.method, scope.path)
+            reply = Reply(500, JSON, render_error("The server failed; its log has the reason."))
+        protocol.response_bytes(reply.status, [("content-type", reply.content_type)], reply.body)
+
+    async def _answer(self, scope: Scope, protocol: Any) -> Reply:
+        if scope.path == "/invocations":
+            _check_method(scope, "POST")
+            return await self._answer_invocation(scope, protocol)
+        if scope.path == "/ping":
+            _check_method(scope, "GET")
+            self._require_model()
+            return Reply(200, JSON, b"{}")
+        raise RequestError(404, f"There is nothing at {scope.path[:200]}; ask /ping or /invocations.")
+
+    async def _answer_invocation(self, scope: Scope, protocol: Any) -> Reply:
+        card, predictor = self._require_model()
+        content_type = content_type_of(scope.headers.get("content-type"))
+        accept = accepted_type(scope.headers.get("accept"), content_type=content_type)
+        body = await _read_body(scope, protocol)
+
+        def predict() -> bytes:
+            answers = predictor.predict(parse_request(content_type, body, features=card.features))
+            return render_predictions(answers, card, accept=accept)
+
+        if len(body) <= _INLINE_BODY_BYTES:
+            return Reply(200, accept, predict())
+        return Reply(200, accept, await asyncio.to_thread(predict))
+
+    def _require_model(self) -> tuple[Card, Predictor]:
+        if self._loaded is None:
+            raise RequestError(503, self._reason)
+        return self._loaded
+
+
+def _check_method(scope: Scope, wanted: str) -> None:
+    if scope.method != wanted:
+        raise RequestError(405, f"{scope.path} is asked with {wanted}, not {scope.method}.")
+
+
+async def _read_body(scope: Scope, protocol: Any) -> bytes:
+    """The request's body. Raises: RequestError 413 as soon as it is known to be too large."""
+    too_large = RequestError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
+    length = scope.headers.get("content-length") or ""
+    if length.isdigit():
+        if int(length) > MAX_BODY_BYTES:
+            raise too_large
+        return bytes(await protocol())
+    chunks = bytearray()
+    async for chunk in protocol:
+        chunks += chunk
+        if len(chunks) > MAX_BODY_BYTES:
+            raise too_large
+    return bytes(chunks)
+
+
+def main() -> int:
+    """Serves until SIGTERM, then answers what has been accepted and ends with 0."""
+    settings = read_settings(os.environ)
+    server = Granian(
+        "model",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        workers=settings.workers,
+        loop=Loops.asyncio,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=2048,
+        respawn_failed_workers=True,
+        workers_kill_timeout=_DRAIN_S,
+        log_dictconfig=_LOGGING,
+    )
+
+    def load_app() -> Any:
+        return ModelApp(settings.model)
+
+    # The workers are forked: numpy and ONNX Runtime are imported once, here.
+    server.serve(target_loader=load_app, wrap_loader=False)
+    return 0
