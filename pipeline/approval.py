@@ -81,6 +81,12 @@ def person(arn: str) -> str:
     return arn.rsplit("/", maxsplit=1)[-1]
 
 
+def last_editor(package: dict[str, Any]) -> str | None:
+    """Who changed the model package last, as SageMaker itself saw it; of a DescribeModelPackage answer."""
+    arn = package.get("LastModifiedBy", {}).get("IamIdentity", {}).get("Arn")
+    return person(arn) if arn else None
+
+
 def package_subject(package: dict[str, Any], *, project: str, environment: str) -> Subject:
     """The subject that a DescribeModelPackage answer stands for, to be released into `environment`."""
     metadata = package.get("CustomerMetadataProperties", {})

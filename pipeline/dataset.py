@@ -11,6 +11,7 @@ import csv
 import hashlib
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +24,13 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 INTEGER = re.compile(r"[+-]?[0-9]+(?:\.0+)?")
 
+# None for a good value, else the message and the bound.
+ValueCheck = Callable[[str], tuple[str, str] | None]
+
 
 @dataclass(frozen=True)
 class Column:
-    """What one column may hold; an empty field is a missing value."""
+    """What one column may hold; an empty field is a missing value, spaces around one do not count."""
 
     name: str
     type: str
@@ -153,6 +157,7 @@ class _Check:
         self.rows = 0
         self.problems: list[Problem] = []
         self._contract = contract
+        self._target = _column(contract, contract.target)
         self._classes: set[str] = set()
 
     def run(self, lines: Iterator[str]) -> None:
@@ -164,23 +169,40 @@ class _Check:
         _check_header(header, line=line, contract=self._contract)
         checks = [_value_check(_column(self._contract, name)) for name in header]
         target_at = header.index(self._contract.target)
+        # No more classes are kept than it takes to know that none is missing.
+        enough = max(2, len(self._target.allowed))
         for line, record in records:
             self.rows += 1
-            if len(self._classes) < 2 and target_at < len(record):
-                self._classes.add(record[target_at])
-            self.problems.extend(_check_record(record, line=line, header=header, checks=checks))
+            found = _check_record(record, line=line, header=header, checks=checks)
+            self.problems.extend(found)
             if len(self.problems) >= MAX_PROBLEMS:
                 return
-        self.problems.extend(_check_whole(self.rows, self._classes, contract=self._contract))
+            if not found and len(self._classes) < enough:
+                self._classes.add(_class_of(record[target_at], self._target))
+        if not self.problems:
+            self.problems.extend(self._check_whole())
+
+    def _check_whole(self) -> Iterator[Problem]:
+        contract, column = self._contract, self._target
+        if self.rows < contract.min_rows:
+            message = f"{self.rows} rows, at least {contract.min_rows} are needed"
+            yield Problem(message=message, value=str(self.rows), bound=str(contract.min_rows))
+        elif contract.classification and set(column.allowed) - self._classes:
+            absent = sorted(set(column.allowed) - self._classes)
+            message = f"no row has the class {', '.join(absent)}"
+            yield Problem(message=message, column=column.name, bound=", ".join(column.allowed))
+        elif contract.classification and len(self._classes) < 2:
+            yield Problem(message="all rows are of one class", column=column.name, bound="2 classes")
 
 
 def _check_header(header: list[str], *, line: int, contract: Contract) -> None:
     """Without the right header no row can be judged, so a wrong one ends the check."""
     expected = [column.name for column in contract.columns]
     bound = ", ".join(expected)
-    repeated = sorted({name for name in header if header.count(name) > 1})
-    missing = [name for name in expected if name not in header]
-    unknown = [name for name in header if name not in expected]
+    times = Counter(header)
+    repeated = [name for name in expected if times[name] > 1]
+    missing = [name for name in expected if name not in times]
+    unknown = sorted(times.keys() - set(expected))
     if contract.target in missing:
         message = f"the target {contract.target} is missing from the header"
     elif missing:
@@ -195,7 +217,7 @@ def _check_header(header: list[str], *, line: int, contract: Contract) -> None:
 
 
 def _check_record(
-    record: list[str], *, line: int, header: list[str], checks: list[Callable[[str], tuple[str, str] | None]]
+    record: list[str], *, line: int, header: list[str], checks: list[ValueCheck]
 ) -> list[Problem]:
     if len(record) != len(header):
         message = f"{len(record)} fields instead of {len(header)}"
@@ -211,21 +233,12 @@ def _check_record(
     return problems
 
 
-def _check_whole(rows: int, classes: set[str], *, contract: Contract) -> list[Problem]:
-    if rows < contract.min_rows:
-        message = f"{rows} rows, at least {contract.min_rows} are needed"
-        return [Problem(message=message, value=str(rows), bound=str(contract.min_rows))]
-    if contract.classification and len(classes) < 2:
-        message = f"every row has the same class {_shown(min(classes))!r}; at least 2 classes are needed"
-        return [Problem(message=message, column=contract.target, value=_shown(min(classes)), bound="2")]
-    return []
-
-
-def _value_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
-    """The check of one column: None for a good value, else the message and the bound."""
+def _value_check(column: Column) -> ValueCheck:
+    """The check of one column's values."""
     present = _category_check(column) if column.type == "category" else _number_check(column)
 
     def check(value: str) -> tuple[str, str] | None:
+        value = value.strip()
         if value:
             return present(value)
         return None if column.missing_allowed else ("the value is missing", "no missing values")
@@ -233,7 +246,7 @@ def _value_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
     return check
 
 
-def _category_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
+def _category_check(column: Column) -> ValueCheck:
     allowed = frozenset(column.allowed)
     bound = ", ".join(column.allowed)
 
@@ -245,7 +258,7 @@ def _category_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
     return check
 
 
-def _number_check(column: Column) -> Callable[[str], tuple[str, str] | None]:
+def _number_check(column: Column) -> ValueCheck:
     pattern, noun = (INTEGER, "an integer") if column.type == "integer" else (NUMBER, "a number")
     minimum = -math.inf if column.minimum is None else column.minimum
     maximum = math.inf if column.maximum is None else column.maximum
@@ -323,6 +336,12 @@ def _raw_lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
             raise _UnreadableError(Problem(message=message, line=number, bound=str(MAX_LINE_BYTES)))
     if pending:
         yield pending
+
+
+def _class_of(value: str, target: Column) -> str:
+    """The class as the contract writes it: 5.0 in an integer column is class 5."""
+    value = value.strip()
+    return str(int(float(value))) if target.type == "integer" else value
 
 
 def _column(contract: Contract, name: str) -> Column:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from pipeline.errors import UsageError
 
-VARIANT = "main"
 MAX_NAME_CHARACTERS = 63
 PREVIOUS_TAG = "Previous"
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
@@ -37,6 +36,7 @@ class Serving:
     execution_role_arn: str
     instance_type: str
     instance_count: int
+    variant_name: str
     kms_key_arn: str | None
     network_isolation: bool
     subnet_ids: tuple[str, ...]
@@ -137,7 +137,7 @@ def endpoint_config_request(release: Release, *, serving: Serving, previous: str
         "EndpointConfigName": release.endpoint_config_name,
         "ProductionVariants": [
             {
-                "VariantName": VARIANT,
+                "VariantName": serving.variant_name,
                 "ModelName": release.model_name,
                 "InitialInstanceCount": serving.instance_count,
                 "InstanceType": serving.instance_type,

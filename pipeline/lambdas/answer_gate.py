@@ -8,20 +8,18 @@ to a gate that is closed already is not an error.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.approval import load_approval, package_subject, verify_approval
+from pipeline.approval import last_editor, load_approval, package_subject, verify_approval
 from pipeline.lambdas import edge
 from pipeline.lambdas.edge import Settings
 from pipeline.runs_table import RunsTable
 
 DEAD_TOKEN = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
-DESCRIPTION = re.compile(r"(?:approved|rejected) by (?P<by>\S+): (?P<reason>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,5 @@ def _approved(
 
 
 def _rejected(package: dict[str, Any]) -> dict[str, str]:
-    description = package.get("ApprovalDescription") or ""
-    parts = DESCRIPTION.fullmatch(description)
-    by, reason = (parts["by"], parts["reason"]) if parts else ("unknown", description or "no reason given")
-    return {"status": "Rejected", "by": by, "reason": reason}
+    reason = package.get("ApprovalDescription") or "no reason was given"
+    return {"status": "Rejected", "by": last_editor(package) or "unknown", "reason": reason}

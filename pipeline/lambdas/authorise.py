@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pipeline.approval import Subject, consume_approval, load_approval, package_subject, verify_approval
+from pipeline.approval import (
+    Approval,
+    Subject,
+    consume_approval,
+    last_editor,
+    load_approval,
+    package_subject,
+    verify_approval,
+)
 from pipeline.artefact import HashedVersion, copy_version, hash_latest
 from pipeline.errors import ApprovalMismatchError, ReleaseRefusedError
 from pipeline.lambdas import edge
@@ -95,13 +103,24 @@ def _use_approval(
         )
     signed = load_approval(subject.run_id, s3=clients.s3, bucket=settings.ledger_bucket)
     verify_approval(signed, subject, kms=clients.kms, key_id=settings.approval_key_id, now=now)
-    # The approver signs, so the record alone could name anybody as author; the run knows better.
-    if signed.approval.author != run.get("uploaded_by"):
-        raise ApprovalMismatchError(
-            f"The approval of run {subject.run_id} names {signed.approval.author} as author, but "
-            f"{run.get('uploaded_by')} uploaded the dataset."
-        )
+    _check_people(signed.approval, run=run, package=package)
     consume_approval(signed, by=execution_arn, now=now, s3=clients.s3, bucket=settings.ledger_bucket)
+
+
+def _check_people(approval: Approval, *, run: dict[str, Any], package: dict[str, Any]) -> None:
+    """The approver signs, so the record alone could name anybody; the run and SageMaker know better."""
+    uploader = run.get("uploaded_by")
+    if approval.author != uploader:
+        raise ApprovalMismatchError(
+            f"The approval of run {run['run_id']} names {approval.author} as author, but {uploader} uploaded "
+            "the dataset."
+        )
+    approver = last_editor(package)
+    if approval.approver != approver:
+        raise ApprovalMismatchError(
+            f"The approval of run {run['run_id']} is {approval.approver}'s, but {approver} marked the "
+            "package as approved."
+        )
 
 
 def _prepare(

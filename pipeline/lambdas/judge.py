@@ -34,7 +34,7 @@ def judge(
     evaluation, evaluation_sha256 = read_json(request["evaluation_uri"], s3=s3)
     model_sha256 = hash_latest(request["model_uri"], s3=s3).sha256
     metrics = measured(evaluation)
-    reasons = objections(evaluation, floors=model["gates"]["metrics"], model_sha256=model_sha256)
+    reasons = objections(evaluation, gates=model["gates"], model_sha256=model_sha256)
     runs.note(request["run_id"], {"metrics": metrics}, now=now)
     return {
         "accepted": not reasons,
@@ -58,26 +58,22 @@ def measured(evaluation: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def objections(
-    evaluation: Mapping[str, Any], *, floors: Mapping[str, Mapping[str, float]], model_sha256: str
-) -> list[str]:
+def objections(evaluation: Mapping[str, Any], *, gates: Mapping[str, Any], model_sha256: str) -> list[str]:
     """Everything that speaks against the candidate; empty for a good one."""
-    reasons = []
-    if evaluation.get("model_sha256") != model_sha256:
-        reasons.append(
-            f"the evaluation is of model {evaluation.get('model_sha256')}, the candidate is {model_sha256}"
-        )
-    gates = evaluation.get("gates") or []
-    reasons += [str(gate["message"]) for gate in gates if gate["passed"] is not True]
-    named = {gate["name"] for gate in gates if gate["passed"] is not True}
-    metrics = measured(evaluation)
-    for name, bounds in floors.items():
-        if name not in named:
-            reasons += _metric_objections(name, metrics.get(name), bounds)
-    return reasons
+    outcomes = evaluation.get("gates", [])
+    failed = {gate["name"]: str(gate["message"]) for gate in outcomes if gate["passed"] is not True}
+    reasons = list(failed.values())
+    evaluated = evaluation.get("model_sha256")
+    if evaluated != model_sha256:
+        reasons.append(f"the evaluation is of model {evaluated}, not of {model_sha256}")
+    measures = {**measured(evaluation), "parity": evaluation.get("parity", {}).get("difference")}
+    bounds = {**gates["metrics"], "parity": {"max": gates["parity"]["tolerance"]}}
+    for name in bounds.keys() - failed.keys():
+        reasons += _bound_objections(name, measures.get(name), bounds[name])
+    return sorted(reasons)
 
 
-def _metric_objections(name: str, value: float | None, bounds: Mapping[str, float]) -> list[str]:
+def _bound_objections(name: str, value: float | None, bounds: Mapping[str, float]) -> list[str]:
     if value is None:
         return [f"{name} was not measured"]
     reasons = []
