@@ -9,7 +9,7 @@ import typer
 from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from pipeline.cli import images, infrastructure
+from pipeline.cli import images, infrastructure, machine, models, serving
 from pipeline.errors import PipelineError, SetupError
 
 _REFUSALS = {
@@ -31,6 +31,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.command()(machine.doctor)
+app.add_typer(machine.local, name="local")
 for command in (
     infrastructure.bootstrap,
     images.build,
@@ -38,6 +40,15 @@ for command in (
     infrastructure.plan,
     infrastructure.apply,
     infrastructure.destroy,
+    models.upload,
+    models.runs,
+    models.watch,
+    models.approve,
+    models.reject,
+    serving.status,
+    serving.smoke,
+    serving.predict,
+    serving.history,
 ):
     app.command()(command)
 

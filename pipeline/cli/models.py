@@ -1,0 +1,127 @@
+"""upload, runs, watch, approve, reject: a model's way from a dataset to its approval (flows 2 and 3)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pipeline.cli.desk import Desk, DryRun, Env, Json, Model
+from pipeline.gate import Gate, approve_run, find_waiting_run, reject_run
+from pipeline.runs_table import RunsTable
+from pipeline.settings import Environment, pick_model
+from pipeline.upload import dataset_key, upload_dataset
+from pipeline.watch import Patience, check_release, check_run, follow_release, follow_run
+
+RunId = Annotated[str, typer.Argument(help="The run, as `mlops upload` and `mlops runs` give it.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the signed record and the ledger.")]
+
+
+def upload(
+    file: Annotated[Path, typer.Argument(help="A CSV file with a header.")],
+    model: Model = None,
+    env: Env = "staging",
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Put a dataset into the watched bucket. The upload itself starts the retraining."""
+    desk = Desk(as_json=as_json)
+    name = pick_model(desk.settings, model)
+    bucket, key = dataset_key(desk.names(env), name, file)
+    if dry_run:
+        desk.show({"bucket": bucket, "key": key}, text=f"Would put {file} to s3://{bucket}/{key}.")
+        return
+    uploaded = upload_dataset(desk.aws.client("s3"), file, model=name, bucket=bucket, key=key)
+    desk.show(
+        asdict(uploaded),
+        text=f"s3://{bucket}/{key} version {uploaded.version_id}\nrun {uploaded.run_id}",
+    )
+
+
+def runs(model: Model = None, env: Env = "staging", as_json: Json = False) -> None:
+    """List the runs, the newest first."""
+    desk = Desk(as_json=as_json)
+    found = [run for run in open_runs(desk, env).all() if model in (None, run["model"])]
+    table = Table("run", "status", "uploaded by", "dataset", "since", "reason")
+    for run in found:
+        dataset = f"{run['key']} ({run['version_id'][:8]})"
+        table.add_row(
+            run["run_id"],
+            run["status"],
+            run.get("uploaded_by") or "?",
+            dataset,
+            run["updated_at"][:19],
+            run.get("reason") or "",
+        )
+    desk.show({"runs": found}, text=table)
+
+
+def watch(
+    run_id: RunId,
+    env: Env = "staging",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 3600,
+    as_json: Json = False,
+) -> None:
+    """Follow a run to its gate or end; with --env production, its release. Ends with 7 if it ends badly."""
+    desk = Desk(as_json=as_json)
+    patience = Patience(end_s=timeout)
+    table = open_runs(desk, env)
+    if desk.names(env).promotes_from:
+        outcome = follow_release(table, run_id, environment=env, patience=patience, report=desk.report)
+        desk.show({"run_id": run_id, **outcome}, text=f"{run_id}: {outcome['status']} in {env}")
+        check_release(run_id, env, outcome)
+        return
+    states = desk.aws.client("stepfunctions")
+    run = follow_run(table, states, run_id, patience=patience, report=desk.report)
+    desk.show(run, text=f"{run_id}: {run['status']}")
+    check_run(run)
+
+
+def approve(
+    run_id: RunId, reason: Reason, env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """Sign an approval of the run's model for production. Not by whoever uploaded its dataset."""
+    desk = Desk(as_json=as_json)
+    gate = open_gate(desk, env)
+    person = desk.caller.person
+    if dry_run:
+        run = find_waiting_run(gate, run_id)
+        desk.show(
+            {"run": run, "approver": person}, text=f"{person} would approve {run_id} ({run['status']})."
+        )
+        return
+    approval = approve_run(gate, run_id, approver=person, reason=reason, now=datetime.now(UTC))
+    desk.show(approval.record(), text=f"{run_id} is approved by {person}; production follows.")
+
+
+def reject(
+    run_id: RunId, reason: Reason, env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
+) -> None:
+    """End a waiting run. Production stays as it is."""
+    desk = Desk(as_json=as_json)
+    gate = open_gate(desk, env)
+    person = desk.caller.person
+    if dry_run:
+        run = find_waiting_run(gate, run_id)
+        desk.show({"run": run, "rejecter": person}, text=f"{person} would reject {run_id} ({run['status']}).")
+        return
+    subject = reject_run(gate, run_id, rejecter=person, reason=reason)
+    desk.show(asdict(subject) | {"rejected_by": person}, text=f"{run_id} is rejected by {person}.")
+
+
+def open_runs(desk: Desk, environment: Environment) -> RunsTable:
+    return RunsTable(desk.names(environment).runs_table, dynamodb=desk.aws.client("dynamodb"))
+
+
+def open_gate(desk: Desk, environment: Environment) -> Gate:
+    clients: dict[str, Any] = {name: desk.aws.client(name) for name in ("sagemaker", "kms", "s3")}
+    return Gate(
+        project=desk.settings.project,
+        names=desk.names(environment),
+        runs=open_runs(desk, environment),
+        **clients,
+    )

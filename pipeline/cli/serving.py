@@ -1,0 +1,105 @@
+"""status, smoke, predict, history: what serves, whether it works, and how it came to be."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from pipeline.artefact import read_json
+from pipeline.cli.desk import Desk, Env, Json, Model
+from pipeline.cli.models import open_runs
+from pipeline.contract import read_model
+from pipeline.lambdas.smoke import smoke as smoke_endpoint
+from pipeline.ledger import Ledger
+from pipeline.prediction import predict as ask_endpoint
+from pipeline.prediction import read_body, render_instances
+from pipeline.settings import Environment, pick_model
+from pipeline.status import Lookup, read_status, wanted_release
+
+
+def status(model: Model = None, env: Env = "staging", as_json: Json = False) -> None:
+    """What serves now: endpoint, image, model, dataset, approver."""
+    desk = Desk(as_json=as_json)
+    found = asdict(read_status(open_lookup(desk, env), desk.names(env), pick_model(desk.settings, model)))
+    desk.show(
+        found,
+        text="\n".join(f"{name:>18}  {'-' if value is None else value}" for name, value in found.items()),
+    )
+
+
+def smoke(model: Model = None, env: Env = "staging", as_json: Json = False) -> None:
+    """Check that the endpoint runs what was released, and send it its golden requests. Ends with 9 if not."""
+    desk = Desk(as_json=as_json)
+    name, names, lookup = pick_model(desk.settings, model), desk.names(env), open_lookup(desk, env)
+    release = wanted_release(lookup, read_status(lookup, names, name), project=desk.settings.project)
+    contract, _ = read_json(f"s3://{names.models_bucket}/config/{name}/model.json", s3=lookup.s3)
+    evidence = smoke_endpoint(
+        release,
+        golden=contract["golden"],
+        sagemaker=lookup.sagemaker,
+        runtime=desk.aws.client("sagemaker-runtime"),
+        clock=time.perf_counter,
+    )
+    requests = evidence["requests"]
+    slowest = max(request["latency_ms"] for request in requests)
+    desk.show(
+        {"endpoint": release.endpoint_name, **evidence},
+        text=f"{release.endpoint_name}: {len(requests)} golden requests right, slowest {slowest} ms",
+    )
+
+
+def predict(
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV or JSON instances; without it, the model's golden requests.")
+    ] = None,
+    model: Model = None,
+    env: Env = "staging",
+    as_json: Json = False,
+) -> None:
+    """Call the endpoint and print its predictions."""
+    desk = Desk(as_json=as_json)
+    name = pick_model(desk.settings, model)
+    if file:
+        body, content_type = read_body(file)
+    else:
+        golden = read_model(desk.settings, name)["golden"]
+        body, content_type = render_instances([request["instance"] for request in golden]), "application/json"
+    endpoint = desk.names(env).model(name).endpoint
+    runtime = desk.aws.client("sagemaker-runtime")
+    predictions = ask_endpoint(runtime, endpoint, body, content_type=content_type)
+    desk.show(
+        {"endpoint": endpoint, "predictions": predictions},
+        text="\n".join(json.dumps(prediction) for prediction in predictions),
+    )
+
+
+def history(
+    env: Annotated[str, typer.Option("--env", help="Only this environment; all by default.")] = "",
+    as_json: Json = False,
+) -> None:
+    """The ledger, checked link by link: what ran, was refused, served, and by whose approval."""
+    desk = Desk(as_json=as_json)
+    bucket = desk.names("staging").ledger_bucket
+    ledger = Ledger(bucket, s3=desk.aws.client("s3"), now=lambda: datetime.now(UTC), sleep=time.sleep)
+    entries = [entry for entry in ledger.entries() if env in ("", entry.body.get("environment"))]
+    table = Table("#", "at", "kind", "environment", "run", "status", "reason")
+    for entry in entries:
+        body = entry.body
+        words = [str(body.get(name) or "") for name in ("environment", "run_id", "status", "reason")]
+        table.add_row(str(entry.sequence), entry.at[:19], entry.kind, *words)
+    desk.show({"entries": [asdict(entry) for entry in entries]}, text=table)
+
+
+def open_lookup(desk: Desk, environment: Environment) -> Lookup:
+    return Lookup(
+        sagemaker=desk.aws.client("sagemaker"),
+        s3=desk.aws.client("s3"),
+        runs=open_runs(desk, environment),
+    )

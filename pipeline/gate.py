@@ -1,0 +1,101 @@
+"""A person's answer to a waiting run: a signed record, then the model package's status. Flow 3, start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.approval import (
+    Approval,
+    Subject,
+    load_approval,
+    package_subject,
+    sign_approval,
+    store_approval,
+    write_approval,
+)
+from pipeline.errors import ApprovalError, ApprovalUsedError
+from pipeline.names import PipelineNames
+from pipeline.runs_table import RunsTable
+
+VALID_FOR = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where answers go, and what is needed to give one."""
+
+    project: str
+    names: PipelineNames
+    runs: RunsTable
+    sagemaker: Any
+    kms: Any
+    s3: Any
+
+
+def approve_run(gate: Gate, run_id: str, *, approver: str, reason: str, now: datetime) -> Approval:
+    """The signed and stored approval. Raises: ApprovalError, UsageError for an unknown run."""
+    run = find_waiting_run(gate, run_id)
+    package = describe_package(gate, run)
+    subject = package_subject(package, project=gate.project, environment="production")
+    approval = write_approval(
+        subject, author=run.get("uploaded_by"), approver=approver, reason=reason, now=now, valid_for=VALID_FOR
+    )
+    approval = _store(gate, approval)
+    gate.sagemaker.update_model_package(
+        **answer_request(subject.model_package_arn, status="Approved", by=approver, reason=reason)
+    )
+    return approval
+
+
+def reject_run(gate: Gate, run_id: str, *, rejecter: str, reason: str) -> Subject:
+    """Ends the run; production is not touched. Raises: ApprovalError, UsageError for an unknown run."""
+    run = find_waiting_run(gate, run_id)
+    subject = package_subject(describe_package(gate, run), project=gate.project, environment="production")
+    gate.sagemaker.update_model_package(
+        **answer_request(subject.model_package_arn, status="Rejected", by=rejecter, reason=reason)
+    )
+    return subject
+
+
+def find_waiting_run(gate: Gate, run_id: str) -> dict[str, Any]:
+    run = gate.runs.get(run_id)
+    if run["status"] != "WaitingForApproval":
+        raise ApprovalError(
+            f"Run {run_id} is {run['status']}, not waiting for approval: {run.get('reason') or 'no reason'}."
+        )
+    return run
+
+
+def describe_package(gate: Gate, run: Mapping[str, Any]) -> dict[str, Any]:
+    package: dict[str, Any] = gate.sagemaker.describe_model_package(ModelPackageName=run["model_package_arn"])
+    if package["ModelApprovalStatus"] != "PendingManualApproval":
+        raise ApprovalUsedError(
+            f"Run {run['run_id']} was answered: its model package is {package['ModelApprovalStatus']} "
+            f"({package.get('ApprovalDescription', 'no description')})."
+        )
+    return package
+
+
+def _store(gate: Gate, approval: Approval) -> Approval:
+    """The stored record. One by the same person, with no answer yet, is a call that died half-way."""
+    bucket, run_id = gate.names.ledger_bucket, approval.subject.run_id
+    signed = sign_approval(approval, kms=gate.kms, key_id=gate.names.approval_key_arn)
+    try:
+        store_approval(signed, s3=gate.s3, bucket=bucket)
+    except ApprovalUsedError:
+        earlier = load_approval(run_id, s3=gate.s3, bucket=bucket).approval
+        if (earlier.approver, earlier.subject) != (approval.approver, approval.subject):
+            raise
+        return earlier
+    return approval
+
+
+def answer_request(package_arn: str, *, status: str, by: str, reason: str) -> dict[str, str]:
+    return {
+        "ModelPackageArn": package_arn,
+        "ModelApprovalStatus": status,
+        "ApprovalDescription": f"{status.lower()} by {by}: {reason}",
+    }
