@@ -25,6 +25,9 @@ MENDS = (
     "eventbridge_inputs",
     "eventbridge_targets",
     "s3_events",
+    "cloudtrail_events",
+    "cloudtrail_trails",
+    "cloudtrail_logs",
 )
 
 

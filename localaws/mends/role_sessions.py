@@ -24,6 +24,7 @@ from ministack.services import iam, sts
 # A Lambda invocation may take 15 minutes; nothing else answers later.
 READ_TIMEOUT_S = 905
 MAX_CLIENTS = 128
+CALLING_SERVICES = ("states.amazonaws.com", "events.amazonaws.com", "scheduler.amazonaws.com")
 
 
 class RoleError(Exception):
@@ -56,6 +57,12 @@ def role_of(role_arn: str) -> dict[str, Any]:
     if role is None or role.get("Arn") != role_arn:
         raise RoleError(f"Role {role_arn or '(none)'} does not exist.")
     return role
+
+
+def role_arn_of(account_id: str, role_name: str) -> str:
+    """The ARN of a role, path included; of one without a path when it is gone."""
+    role: dict[str, Any] | None = iam._roles.get_scoped(account_id, None, role_name)
+    return str(role["Arn"]) if role else f"arn:aws:iam::{account_id}:role/{role_name}"
 
 
 def trusts(role: dict[str, Any], service_principal: str, *, source_arn: str | None = None) -> bool:
@@ -92,11 +99,11 @@ def credentials(
             f"{service_principal} is not authorized to assume role {role_arn}: its trust policy refuses."
         )
     name = re.sub(r"[^\w+=,.@-]", "-", session_name)[:64]
-    key = (role_arn, role["RoleId"], name)
+    key = (role["RoleId"], name, service_principal)
     with _lock:
         held = _sessions.get(key)
         if held is None or held.access_key_id not in sts._sessions:
-            held = _sessions[key] = _register(role, name)
+            held = _sessions[key] = _register(role, name, service_principal)
         return held
 
 
@@ -121,7 +128,7 @@ def endpoint_url() -> str:
     return f"https://127.0.0.1:{os.environ['GATEWAY_PORT']}"
 
 
-def _register(role: dict[str, Any], session_name: str) -> Credentials:
+def _register(role: dict[str, Any], session_name: str, service_principal: str) -> Credentials:
     account_id = role["Arn"].split(":")[4]
     keys = Credentials(
         "ASIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30), secrets.token_urlsafe(96)
@@ -134,6 +141,8 @@ def _register(role: dict[str, Any], session_name: str) -> Credentials:
         "AccountId": account_id,
         "PrincipalType": "AssumedRole",
         "IssuedAt": time.time(),
+        # For CloudTrail: calls the service makes itself, in contrast to those of a function's or a job's code.
+        "InvokedBy": service_principal if service_principal in CALLING_SERVICES else "",
     }
     sts.register_session(keys.access_key_id, session)
     return keys
