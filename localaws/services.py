@@ -9,6 +9,7 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, router
 
+from localaws import permissions
 from localaws.engine import NoEngine, connect, find_engine
 from localaws.registry import ecr
 from localaws.registry.blobs import BlobStore
@@ -43,6 +44,8 @@ class Services:
         self.sagemaker = SageMaker(platform)
         tags.register_with_tagging(self.sagemaker.store)
         register("sagemaker", self.sagemaker.api.handle_request)
+        register("sagemaker-runtime", self.sagemaker.runtime_api.handle_request, iam_namespace="sagemaker")
+        permissions.install()
 
     def shut_down(self) -> None:
         """Ends everything that runs, and removes it."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from localaws.runtime.platform import Platform
-from localaws.sagemaker import tags
+from localaws.sagemaker import models, tags
 from localaws.sagemaker.catalogue import Catalogue
+from localaws.sagemaker.endpoints import Endpoints
 from localaws.sagemaker.events import StateChanges
+from localaws.sagemaker.invocations import InvocationApi
 from localaws.sagemaker.kinds import DATA_QUALITY_JOB_DEFINITION, MONITORING_SCHEDULE, PIPELINE
+from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.model_packages import ModelPackages
 from localaws.sagemaker.processing import ProcessingJobs
 from localaws.sagemaker.runs import Runs
@@ -24,17 +27,24 @@ class SageMaker:
         catalogue = Catalogue(self.store)
         changes = StateChanges(self.store)
         self._runs = Runs()
+        self._metrics = Metrics()
+        self._endpoints = Endpoints(catalogue, changes, platform)
         operations = {
             **catalogue.operations(PIPELINE),
             **catalogue.operations(MONITORING_SCHEDULE),
             **catalogue.operations(DATA_QUALITY_JOB_DEFINITION),
+            **models.operations(catalogue),
             **ModelPackages(catalogue, changes).operations(),
             **TrainingJobs(catalogue, changes, platform, self._runs).operations(),
             **ProcessingJobs(catalogue, changes, platform, self._runs).operations(),
+            **self._endpoints.operations(),
             **tags.operations(self.store),
         }
         self.api = JsonService(Schema("sagemaker"), operations)
+        self.runtime_api = InvocationApi(self._endpoints, self._metrics)
 
     def shut_down(self) -> None:
         """Ends every job and endpoint."""
+        self._endpoints.shut_down()
         self._runs.shut_down()
+        self._metrics.shut_down()

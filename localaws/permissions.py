@@ -1,0 +1,104 @@
+"""Which IAM action a request to this package's services is, and on which resource.
+
+For ministack 1.5.33: it finds the action of JSON services by itself; the runtime's path and every resource ARN are
+found here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote
+
+from ministack import app
+from ministack.core import iam_actions
+
+from localaws.sagemaker import kinds
+from localaws.sagemaker.kinds import Kind
+from localaws.schema import Members
+from localaws.store import Scope
+
+RUNTIME = "sagemaker-runtime"
+_KINDS = {kind.name: kind for kind in vars(kinds).values() if isinstance(kind, Kind)}
+_VERBS = ("Create", "Describe", "Update", "Delete", "Start", "Stop")
+# Operations whose resource is not in their name.
+_KIND_OF = {"UpdateEndpointWeightsAndCapacities": kinds.ENDPOINT}
+
+
+def install() -> None:
+    """Teaches ministack's router and IAM about these services."""
+    detect_service = app.detect_service
+    extract_action = iam_actions.extract_iam_action
+    extract_resource = iam_actions.extract_resource_arn
+
+    def detect(method: str, path: str, headers: Mapping[str, str], query: Any) -> str:
+        service = str(detect_service(method, path, headers, query))
+        return RUNTIME if service == "sagemaker" and path.startswith("/endpoints/") else service
+
+    def action_of(service: str, method: str, path: str, *rest: Any) -> str | None:
+        if service == RUNTIME:
+            return runtime_action(path)
+        action: str | None = extract_action(service, method, path, *rest)
+        return action
+
+    def resource_of(
+        service: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        query: Any,
+        region: str,
+        account_id: str,
+    ) -> str:
+        scope = Scope(account_id, region)
+        if service == RUNTIME:
+            return kinds.ENDPOINT.arn(scope, unquote(path).split("/")[2])
+        if service == "sagemaker":
+            return resource_arn(headers.get("x-amz-target", "").rpartition(".")[2], body, scope)
+        return str(extract_resource(service, method, path, headers, body, query, region, account_id))
+
+    app.detect_service = detect
+    iam_actions.extract_iam_action = action_of
+    iam_actions.extract_resource_arn = resource_of
+
+
+def runtime_action(path: str) -> str:
+    """The action of a request to an endpoint."""
+    operations = {
+        "async-invocations": "InvokeEndpointAsync",
+        "invocations-response-stream": "InvokeEndpointWithResponseStream",
+    }
+    return f"sagemaker:{operations.get(path.rpartition('/')[2], 'InvokeEndpoint')}"
+
+
+def resource_arn(operation: str, body: bytes, scope: Scope) -> str:
+    """The ARN that a SageMaker request acts on, or `*` for those that act on none."""
+    try:
+        params = json.loads(body or b"{}")
+    except ValueError:
+        return "*"
+    if not isinstance(params, dict):
+        return "*"
+    if "ResourceArn" in params:
+        return str(params["ResourceArn"])
+    kind = _KIND_OF.get(operation) or _kind_of(operation)
+    return _named(kind, params, scope) if kind else "*"
+
+
+def _kind_of(operation: str) -> Kind | None:
+    for verb in _VERBS:
+        if operation.startswith(verb):
+            return _KINDS.get(operation.removeprefix(verb))
+    return None
+
+
+def _named(kind: Kind, params: Members, scope: Scope) -> str:
+    if kind is kinds.MODEL_PACKAGE and "ModelPackageGroupName" in params:
+        # A version that is to be made has no number yet; IAM asks for the group's packages.
+        return kind.arn(scope, f"{str(params['ModelPackageGroupName']).rpartition('/')[2]}/*")
+    name = str(params.get(kind.arn_key) or params.get(kind.name_key) or "")
+    if not name:
+        return "*"
+    return name if name.startswith("arn:") else kind.arn(scope, name)

@@ -1,0 +1,149 @@
+"""A fleet: the servers of every variant of one endpoint configuration."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from localaws.runtime.platform import Platform
+from localaws.sagemaker.roles import ExecutionRole
+from localaws.sagemaker.servers import DEFAULT_HEALTH_TIMEOUT_S, STOP_GRACE_S, ModelServer, start_server
+from localaws.schema import Members
+from localaws.store import Scope
+
+T = TypeVar("T")
+
+
+@dataclass
+class Variant:
+    """A variant that serves: what was asked for, and what runs."""
+
+    config: Members
+    server: ModelServer
+    weight: float
+    instance_count: int
+
+    @property
+    def name(self) -> str:
+        return str(self.config["VariantName"])
+
+    def summary(self) -> Members:
+        """The variant as DescribeEndpoint shows it."""
+        image = self.server.image
+        deployed = {
+            "SpecifiedImage": image.uri,
+            "ResolvedImage": image.pinned_uri,
+            "ResolutionTime": self.server.resolved_at,
+        }
+        summary = {
+            "VariantName": self.name,
+            "DeployedImages": [deployed],
+            "CurrentWeight": self.weight,
+            "DesiredWeight": self.weight,
+        }
+        if "ServerlessConfig" in self.config:
+            serverless = self.config["ServerlessConfig"]
+            return {**summary, "CurrentServerlessConfig": serverless, "DesiredServerlessConfig": serverless}
+        return {
+            **summary,
+            "CurrentInstanceCount": self.instance_count,
+            "DesiredInstanceCount": self.instance_count,
+        }
+
+
+@dataclass
+class Fleet:
+    """The running variants of a configuration."""
+
+    config: Members
+    variants: list[Variant]
+    shadows: list[Variant]
+    started_at: float
+
+    def choose(self, target: str | None) -> Variant | None:
+        """The variant that answers the next request: the one asked for, or one by weight."""
+        if target is not None:
+            return next((variant for variant in self.variants if variant.name == target), None)
+        weights = [variant.weight for variant in self.variants]
+        if sum(weights) <= 0:
+            return self.variants[0]
+        return random.choices(self.variants, weights)[0]  # noqa: S311 (traffic, not secrets)
+
+    def shadow_of(self, variant: Variant) -> Variant | None:
+        """The shadow that gets a copy of this request, by the two weights."""
+        if not self.shadows:
+            return None
+        shadow = self.shadows[0]
+        share = shadow.weight / variant.weight if variant.weight else 1.0
+        return shadow if random.random() < share else None  # noqa: S311
+
+    def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
+        """Ends every server, side by side."""
+        each(
+            [variant.server for variant in [*self.variants, *self.shadows]], lambda s: s.stop(grace_s=grace_s)
+        )
+
+
+def start_fleet(
+    platform: Platform,
+    scope: Scope,
+    config: Members,
+    *,
+    endpoint: str,
+    models: dict[str, tuple[Members, str]],
+    cancelled: threading.Event,
+) -> Fleet:
+    """A healthy fleet. `models` gives the container and role of each model.
+
+    Raises: JobError, with nothing left running.
+    """
+    started: dict[str, Variant] = {}
+
+    def start(variant: Members) -> None:
+        container, role_arn = models[variant["ModelName"]]
+        role = ExecutionRole(scope, role_arn, session_name="SageMaker")
+        server = start_server(platform, container, variant, endpoint=endpoint, role=role)
+        started[variant["VariantName"]] = Variant(
+            variant,
+            server,
+            variant.get("InitialVariantWeight", 1.0),
+            variant.get("InitialInstanceCount", 1),
+        )
+        timeout_s = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_HEALTH_TIMEOUT_S)
+        server.wait_until_healthy(variant["VariantName"], timeout_s=timeout_s, cancelled=cancelled)
+
+    production, shadows = config["ProductionVariants"], config.get("ShadowProductionVariants", [])
+    try:
+        each([*production, *shadows], start)
+    except BaseException:
+        each([variant.server for variant in started.values()], lambda server: server.stop())
+        raise
+    return Fleet(
+        config,
+        [started[variant["VariantName"]] for variant in production],
+        [started[variant["VariantName"]] for variant in shadows],
+        time.time(),
+    )
+
+
+def each(items: list[T], action: Callable[[T], None]) -> None:
+    """Runs `action` on every item side by side; raises the first error when all have ended."""
+    errors: list[BaseException] = []
+
+    def run(item: T) -> None:
+        try:
+            action(item)
+        except BaseException as error:  # noqa: BLE001 (raised again below, in the caller's thread)
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(item,), daemon=True) for item in items]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

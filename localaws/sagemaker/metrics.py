@@ -1,0 +1,135 @@
+"""What SageMaker publishes about an endpoint's requests, in batches.
+
+Source: Amazon SageMaker developer guide, "Monitor Amazon SageMaker AI with Amazon CloudWatch".
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from localaws.mends.role_sessions import endpoint_url
+from localaws.store import Scope
+
+logger = logging.getLogger(__name__)
+
+NAMESPACE = "AWS/SageMaker"
+INTERVAL_S = 1.0
+MAX_DATA = 500
+
+
+def root_client(service: str, region: str) -> Any:
+    """A client for what SageMaker itself does, not its user's role."""
+    return botocore.session.get_session().create_client(
+        service,
+        region_name=region,
+        endpoint_url=endpoint_url(),
+        aws_access_key_id=os.environ["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=os.environ["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One answered request."""
+
+    endpoint: str
+    variant: str
+    instance_count: int
+    status: int
+    model_latency_s: float
+    overhead_s: float
+    at: float
+
+
+def metric_data(invocation: Invocation) -> list[dict[str, Any]]:
+    """The data points of one request."""
+    dimensions = [
+        {"Name": "EndpointName", "Value": invocation.endpoint},
+        {"Name": "VariantName", "Value": invocation.variant},
+    ]
+    failed = invocation.status == 0 or invocation.status >= 500
+    values = {
+        "Invocations": (1.0, "None"),
+        "InvocationsPerInstance": (1.0 / max(1, invocation.instance_count), "None"),
+        "Invocation4XXErrors": (float(400 <= invocation.status < 500), "None"),
+        "Invocation5XXErrors": (float(failed), "None"),
+        "InvocationModelErrors": (float(not 200 <= invocation.status < 300), "None"),
+        "ModelLatency": (invocation.model_latency_s * 1e6, "Microseconds"),
+        "OverheadLatency": (invocation.overhead_s * 1e6, "Microseconds"),
+    }
+    return [
+        {
+            "MetricName": name,
+            "Dimensions": dimensions,
+            "Timestamp": invocation.at,
+            "Value": value,
+            "Unit": unit,
+        }
+        for name, (value, unit) in values.items()
+    ]
+
+
+class Metrics:
+    """Collects invocations and publishes them every second, from one thread."""
+
+    def __init__(self) -> None:
+        self._invocations: collections.deque[tuple[Scope, Invocation]] = collections.deque()
+        self._started = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._done = threading.Event()
+        self._clients: dict[str, Any] = {}
+
+    def add(self, scope: Scope, invocation: Invocation) -> None:
+        self._invocations.append((scope, invocation))
+        with self._started:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="endpoint-metrics", daemon=True)
+                self._thread.start()
+
+    def shut_down(self) -> None:
+        self._done.set()
+
+    def _loop(self) -> None:
+        while not self._done.wait(INTERVAL_S):
+            self._publish()
+
+    def _publish(self) -> None:
+        data: dict[Scope, list[dict[str, Any]]] = {}
+        while self._invocations:
+            scope, invocation = self._invocations.popleft()
+            data.setdefault(scope, []).extend(metric_data(invocation))
+        for scope, points in data.items():
+            for start in range(0, len(points), MAX_DATA):
+                self._put(scope, points[start : start + MAX_DATA])
+
+    def _put(self, scope: Scope, points: list[dict[str, Any]]) -> None:
+        if scope.region not in self._clients:
+            self._clients[scope.region] = root_client("cloudwatch", scope.region)
+        try:
+            self._clients[scope.region].put_metric_data(Namespace=NAMESPACE, MetricData=points)
+        except (ClientError, BotoCoreError) as error:
+            # Requests go on without metrics, as they would on AWS; the server's log says so.
+            logger.warning("endpoint metrics of %s are lost: %s", time.ctime(), error)
+
+
+def alarms_in_alarm(names: tuple[str, ...], region: str) -> list[str]:
+    """The alarms among `names` that are in ALARM. Raises: LookupError for names without an alarm."""
+    if not names:
+        return []
+    answer = root_client("cloudwatch", region).describe_alarms(
+        AlarmNames=list(names), AlarmTypes=["MetricAlarm", "CompositeAlarm"]
+    )
+    alarms = [*answer["MetricAlarms"], *answer["CompositeAlarms"]]
+    missing = set(names) - {alarm["AlarmName"] for alarm in alarms}
+    if missing:
+        raise LookupError(f"Alarms do not exist: {', '.join(sorted(missing))}")
+    return [alarm["AlarmName"] for alarm in alarms if alarm["StateValue"] == "ALARM"]
