@@ -1,0 +1,108 @@
+"""A role that is held to its own resources is allowed what it does with them, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from botocore.exceptions import ClientError
+from mend_servers import ACCOUNT, REGION, Server, allow, mended, plain, policy, unique
+
+
+def person(server: Server, *statements: dict[str, object]) -> dict[str, str]:
+    """The keys of a new user with these permissions."""
+    iam, name = server.client("iam"), unique("user")
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=policy(*statements))
+    keys: dict[str, str] = iam.create_access_key(UserName=name)["AccessKey"]
+    return keys
+
+
+def arn(service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}:{resource}"
+
+
+def create_alias(server: Server, *, on_key: bool = True) -> str:
+    """Creates an alias as a user who may do so for `own-*` and, if so asked, for the key."""
+    key = server.client("kms").create_key()["KeyMetadata"]["Arn"]
+    statements = [allow("kms:CreateAlias", resource=arn("kms", "alias/own-*"))]
+    statements += [allow("kms:CreateAlias", resource=key)] if on_key else []
+    alias = f"alias/{unique('own')}"
+    server.client("kms", person(server, *statements)).create_alias(AliasName=alias, TargetKeyId=key)
+    return alias
+
+
+def describe_repositories(server: Server, *names: str) -> list[str]:
+    for name in names:
+        server.client("ecr").create_repository(repositoryName=name)
+    keys = person(server, allow("ecr:DescribeRepositories", resource=arn("ecr", "repository/own-*")))
+    answer = server.client("ecr", keys).describe_repositories(repositoryNames=list(names))
+    return [repository["repositoryName"] for repository in answer["repositories"]]
+
+
+def put_rule(server: Server, name: str) -> str:
+    keys = person(server, allow("events:PutRule", resource=arn("events", "rule/own-*")))
+    answer = server.client("events", keys).put_rule(Name=name, ScheduleExpression="rate(1 day)")
+    return str(answer["RuleArn"])
+
+
+def describe_alarms(server: Server, *names: str) -> None:
+    keys = person(server, allow("cloudwatch:DescribeAlarms", resource=arn("cloudwatch", "alarm:own-*")))
+    server.client("cloudwatch", keys).describe_alarms(AlarmNames=list(names))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        create_alias,
+        lambda server: describe_repositories(server, unique("own")),
+        lambda server: put_rule(server, unique("own")),
+        lambda server: describe_alarms(server, "own-alarm"),
+    ],
+    ids=["alias", "repositories", "rule", "alarms"],
+)
+def test_ministack_still_refuses(call: object) -> None:
+    with pytest.raises(ClientError, match="not authorized"):
+        call(plain())  # type: ignore[operator]
+
+
+def test_an_alias_needs_a_permission_for_itself_and_one_for_its_key() -> None:
+    assert create_alias(mended()).startswith("alias/own-")
+
+    with pytest.raises(ClientError, match="kms:CreateAlias"):
+        create_alias(mended(), on_key=False)
+
+
+def test_a_key_named_by_its_alias_is_the_key() -> None:
+    server = mended()
+    alias = create_alias(server)
+    key = server.client("kms").describe_key(KeyId=alias)["KeyMetadata"]["Arn"]
+    other = server.client("kms").create_key()["KeyMetadata"]["Arn"]
+
+    server.client("kms", person(server, allow("kms:DescribeKey", resource=key))).describe_key(KeyId=alias)
+
+    with pytest.raises(ClientError, match="kms:DescribeKey"):
+        server.client("kms", person(server, allow("kms:DescribeKey", resource=other))).describe_key(
+            KeyId=alias
+        )
+
+
+def test_every_named_repository_counts() -> None:
+    name, other = unique("own"), unique("foreign")
+
+    assert describe_repositories(mended(), name) == [name]
+    with pytest.raises(ClientError, match="ecr:DescribeRepositories"):
+        describe_repositories(mended(), unique("own"), other)
+
+
+def test_a_rule_of_the_default_bus_has_no_bus_in_its_arn() -> None:
+    name = unique("own")
+
+    assert put_rule(mended(), name) == arn("events", f"rule/{name}")
+    with pytest.raises(ClientError, match="events:PutRule"):
+        put_rule(mended(), unique("foreign"))
+
+
+def test_every_named_alarm_counts() -> None:
+    describe_alarms(mended(), "own-alarm")
+
+    with pytest.raises(ClientError, match="cloudwatch:DescribeAlarms"):
+        describe_alarms(mended(), "own-alarm", "foreign-alarm")
