@@ -96,6 +96,7 @@ def write_artefact(artefact: Artefact, folder: Path) -> None:
     for name, content in ((ONNX_FILE, artefact.onnx), (CARD_FILE, card_to_json(artefact.card))):
         part = folder / f".{name}.part"
         part.write_bytes(content)
+        part.chmod(0o644)  # the server is another user
         os.replace(part, folder / name)
 
 

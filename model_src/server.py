@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,14 +46,13 @@ log = logging.getLogger("serve")
 
 @dataclass(frozen=True)
 class Settings:
-    """Where and how to serve. BIND_HOST is for processes that share a machine; a container listens on all
-    addresses.
-    """
+    """Where and how to serve; `user` is who to be, None for whoever started the program."""
 
     model: Path
     host: str
     port: int
     workers: int
+    user: str | None
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,14 @@ class Scope(Protocol):
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in SageMaker's variables; each has a default."""
+    """The settings in SageMaker's variables, and two of this image's own, BIND_HOST and SERVE_USER."""
     workers = environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
     return Settings(
         model=Path(environ.get("SM_MODEL_DIR", base_folder(environ) / "model")),
         host=environ.get("BIND_HOST", "0.0.0.0"),  # noqa: S104 - SageMaker reaches the container from outside
         port=int(environ.get("SAGEMAKER_BIND_TO_PORT", "8080")),
         workers=int(workers) if workers.isdigit() else len(os.sched_getaffinity(0)),
+        user=environ.get("SERVE_USER"),
     )
 
 
@@ -168,9 +169,19 @@ async def _read_body(scope: Scope, protocol: Any) -> bytes:
     return bytes(chunks)
 
 
+def give_up_root(user: str) -> None:
+    """Makes this process, and those it starts, run as `user` for good."""
+    entry = pwd.getpwnam(user)
+    os.setgroups([])
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+
+
 def main() -> int:
     """Serves until SIGTERM, then answers what has been accepted and ends with 0."""
     settings = read_settings(os.environ)
+    if settings.user and os.geteuid() == 0:
+        give_up_root(settings.user)
     server = Granian(
         "model",
         address=settings.host,
