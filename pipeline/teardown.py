@@ -23,11 +23,22 @@ from pipeline.errors import UsageError
 from pipeline.runs_table import RunsTable
 from pipeline.settings import ENVIRONMENTS, Environment
 from pipeline.stack import BOOTSTRAP, CORE, Stack, Workshop, destroy_stack, read_outputs
+from pipeline.terraform import Applied, measure_waiting
+
+
+@dataclass(frozen=True)
+class Operated:
+    """How long one stack's destroy took, and how much of it the AWS provider was only waiting."""
+
+    stack: str
+    seconds: float
+    resources: int
+    provider_waiting_s: float
 
 
 @dataclass(frozen=True)
 class Torn:
-    stacks: tuple[str, ...]
+    operations: tuple[Operated, ...]
     left_over: tuple[Resource, ...]
 
 
@@ -52,34 +63,47 @@ def tear_down(workshop: Workshop, aws: Aws, targets: Sequence[Stack]) -> Torn:
     if CORE in targets and not environments:
         _refuse_orphans(workshop, aws)
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(len(environments), 1)) as pool:
-        list(pool.map(lambda target: _tear_down_environment(workshop, aws, target), environments))
+        done = list(pool.map(lambda target: _tear_down_environment(workshop, aws, target), environments))
     if CORE in targets:
-        _tear_down_core(workshop, aws)
+        done.append(_tear_down_core(workshop, aws))
     if BOOTSTRAP in targets:
         s3 = aws.client("s3")
-        destroy_bootstrap(workshop, s3, empty_bucket=lambda bucket: empty_bucket(s3, bucket))
-    return Torn(tuple(target.name for target in targets), tuple(_find_left_over(workshop, aws, targets)))
+        done.append(destroy_bootstrap(workshop, s3, empty_bucket=lambda bucket: empty_bucket(s3, bucket)))
+    operations = tuple(
+        describe_operation(target, applied) for target, applied in zip(targets, done, strict=True)
+    )
+    return Torn(operations, tuple(_find_left_over(workshop, aws, targets)))
 
 
-def _tear_down_environment(workshop: Workshop, aws: Aws, target: Stack) -> None:
+def describe_operation(target: Stack, applied: Applied) -> Operated:
+    return Operated(
+        stack=target.name,
+        seconds=round(applied.seconds, 1),
+        resources=len(applied.operations),
+        provider_waiting_s=round(measure_waiting(applied.operations), 1),
+    )
+
+
+def _tear_down_environment(workshop: Workshop, aws: Aws, target: Stack) -> Applied:
     prefix = environment_prefix(workshop.settings, target.environment)
     outputs = read_outputs(workshop, target)
     remove_runtime_resources(aws, prefix, report=workshop.report)
     if "pipeline" in outputs:
         runs = RunsTable(outputs["pipeline"]["runs_table"], dynamodb=aws.client("dynamodb")).all()
         remove_job_logs(aws.client("logs"), [run["run_id"] for run in runs])
-    destroy_stack(workshop, target)
+    applied = destroy_stack(workshop, target)
     # After the destroy, because a function that was still running makes its log group anew.
     remove_log_groups(aws, prefix)
+    return applied
 
 
-def _tear_down_core(workshop: Workshop, aws: Aws) -> None:
+def _tear_down_core(workshop: Workshop, aws: Aws) -> Applied:
     outputs = read_outputs(workshop, CORE)
     if "ledger_bucket" in outputs:
         empty_bucket(aws.client("s3"), outputs["ledger_bucket"])
         for url in outputs["repository_urls"].values():
             remove_images(aws.client("ecr"), url.partition("/")[2])
-    destroy_stack(workshop, CORE)
+    return destroy_stack(workshop, CORE)
 
 
 def _refuse_orphans(workshop: Workshop, aws: Aws) -> None:

@@ -25,7 +25,7 @@ RESTING = (
     "Expired",
     "Failed",
 )
-GOOD = ("WaitingForApproval", "Approved")
+GOOD = (GATE, "Approved")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,11 @@ class Patience:
     every_s: float = 1.0
 
 
-def follow_run(runs: RunsTable, states: Any, run_id: str, *, patience: Patience, report: Report) -> Run:
-    """The run once it rests; reports each state that its execution enters."""
+def follow_run(
+    runs: RunsTable, states: Any, run_id: str, *, past_gate: bool, patience: Patience, report: Report
+) -> Run:
+    """The run at its end, or at its gate unless `past_gate`; reports each state that its execution enters."""
+    until = ENDED if past_gate else (GATE, *ENDED)
     run = wait_for_run(runs, run_id, patience=patience)
     report(f"{run_id}: {run['status']}, {run['bucket']}/{run['key']} version {run['version_id']}")
     deadline = time.monotonic() + patience.end_s
@@ -48,7 +51,7 @@ def follow_run(runs: RunsTable, states: Any, run_id: str, *, patience: Patience,
         for event_id, line in read_progress(states, run["execution_arn"], after=seen):
             seen = event_id
             report(f"{run_id}: {line}")
-        if run["status"] in RESTING:
+        if run["status"] in until:
             return run
         if time.monotonic() > deadline:
             raise RunError(

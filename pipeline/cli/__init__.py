@@ -9,7 +9,7 @@ import typer
 from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from pipeline.cli import images, infrastructure, machine, models, serving
+from pipeline.cli import demo, images, infrastructure, machine, models, serving
 from pipeline.errors import PipelineError, SetupError
 
 _REFUSALS = {
@@ -49,6 +49,7 @@ for command in (
     serving.smoke,
     serving.predict,
     serving.history,
+    demo.demo,
 ):
     app.command()(command)
 

@@ -13,7 +13,7 @@ from pipeline.cli.desk import Desk, DryRun, Env, Json
 from pipeline.plans import Manifest, count_changes, read_plan
 from pipeline.settings import Environment
 from pipeline.stack import CORE, Stack
-from pipeline.terraform import Applied, measure_waiting
+from pipeline.teardown import Operated
 
 RootArgument = Annotated[
     Literal["core", "environment"], typer.Argument(help="core, or the environment named by --env.")
@@ -53,9 +53,8 @@ def apply(
         manifest = read_plan(folder, stack=target.name, plan_command=target.plan_command)
         desk.show(_describe_plan(manifest) | {"applied": False}, text=_render_plan(manifest))
         return
-    applied = stack.apply_stack(desk.workshop, target)
-    result = _describe_operation(target, applied)
-    desk.show(result | {"applied": True}, text=_summarise_operation(target, applied, done="applied"))
+    applied = teardown.describe_operation(target, stack.apply_stack(desk.workshop, target))
+    desk.show(asdict(applied) | {"applied": True}, text=_summarise_operation(applied, done="applied"))
 
 
 def destroy(
@@ -77,7 +76,8 @@ def destroy(
         return
     teardown.check_confirmation(targets, confirm)
     torn = teardown.tear_down(desk.workshop, desk.aws, targets)
-    desk.show(asdict(torn), text=f"Destroyed: {', '.join(torn.stacks)}. Left over: {len(torn.left_over)}.")
+    lines = [_summarise_operation(operated, done="destroyed") for operated in torn.operations]
+    desk.show(asdict(torn), text="\n".join([*lines, f"Left over: {len(torn.left_over)}."]))
     cleanup.check_left_over(torn.left_over)
 
 
@@ -101,18 +101,8 @@ def _summarise(manifest: Manifest) -> str:
     return ", ".join(parts) or "no changes"
 
 
-def _describe_operation(target: Stack, applied: Applied) -> dict[str, Any]:
-    return {
-        "stack": target.name,
-        "seconds": round(applied.seconds, 1),
-        "resources": len(applied.operations),
-        "provider_waiting_s": round(measure_waiting(applied.operations), 1),
-    }
-
-
-def _summarise_operation(target: Stack, applied: Applied, *, done: str) -> str:
-    waiting = measure_waiting(applied.operations)
+def _summarise_operation(operated: Operated, *, done: str) -> str:
     return (
-        f"{target.name}: {len(applied.operations)} resources {done} in {applied.seconds:.0f} s, "
-        f"of which {waiting:.0f} s with an operation of 5 s or longer under way."
+        f"{operated.stack}: {operated.resources} resources {done} in {operated.seconds} s, "
+        f"{operated.provider_waiting_s} s of it with an operation of 5 s or longer under way."
     )

@@ -63,6 +63,9 @@ def runs(model: Model = None, env: Env = "staging", as_json: Json = False) -> No
 def watch(
     run_id: RunId,
     env: Env = "staging",
+    past_gate: Annotated[
+        bool, typer.Option("--past-gate", help="Do not end at the gate: wait for the answer.")
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 3600,
     as_json: Json = False,
 ) -> None:
@@ -76,7 +79,7 @@ def watch(
         check_release(run_id, env, outcome)
         return
     states = desk.aws.client("stepfunctions")
-    run = follow_run(table, states, run_id, patience=patience, report=desk.report)
+    run = follow_run(table, states, run_id, past_gate=past_gate, patience=patience, report=desk.report)
     desk.show(run, text=f"{run_id}: {run['status']}")
     check_run(run)
 
