@@ -26,8 +26,13 @@ MENDS = (
     "eventbridge_targets",
     "s3_events",
     "cloudtrail_events",
+    "iam_conditions",
+    "iam_resources",
     "cloudtrail_trails",
     "cloudtrail_logs",
+    "denial_messages",
+    "service_trust",
+    "pass_role",
 )
 
 

@@ -40,11 +40,13 @@ DATA_ACTIONS = {
     ),
     "sqs": ("SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility"),
     "sns": ("Publish", "PublishBatch"),
-    "sagemaker": ("InvokeEndpoint", "InvokeEndpointAsync"),
+    "sagemaker-runtime": ("InvokeEndpoint", "InvokeEndpointAsync", "InvokeEndpointWithResponseStream"),
     "monitoring": ("PutMetricData", "GetMetricData", "GetMetricStatistics"),
     "logs": ("PutLogEvents", "GetLogEvents", "FilterLogEvents"),
     "events": ("PutEvents",),
 }
+# Services whose event source is not the name their requests are signed for.
+EVENT_SOURCES = {"sagemaker-runtime": "sagemaker", "application-autoscaling": "autoscaling"}
 # Subresources of an S3 object, and the operations they make of a method.
 S3_OBJECT_SUBRESOURCES = {
     "acl": {"GET": "GetObjectAcl", "PUT": "PutObjectAcl"},
@@ -106,7 +108,7 @@ def create_record(request: Request, response: Response, name: str, *, is_data: b
         "eventVersion": EVENT_VERSION,
         "userIdentity": identity,
         "eventTime": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "eventSource": f"{request.service}.amazonaws.com",
+        "eventSource": f"{EVENT_SOURCES.get(request.service, request.service)}.amazonaws.com",
         "eventName": name,
         "awsRegion": request.region,
         "sourceIPAddress": identity.get("invokedBy", request.client_ip),
@@ -240,7 +242,7 @@ def _s3_resources(request: Request, name: str) -> list[dict[str, str]]:
 
 def _resource_type(service: str, arn: str) -> dict[str, str]:
     names = {"lambda": "AWS::Lambda::Function", "dynamodb": "AWS::DynamoDB::Table", "kms": "AWS::KMS::Key"}
-    if service == "sagemaker" and ":endpoint/" in arn:
+    if service == "sagemaker-runtime":
         return {"type": "AWS::SageMaker::Endpoint"}
     return {"type": names[service]} if service in names else {}
 

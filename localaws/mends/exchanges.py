@@ -85,7 +85,7 @@ def follow_requests() -> None:
 def _request_of(method: str, path: str, headers: Any, body: bytes, query: Any, request_id: str) -> Request:
     parameters = app._routing_params(method, path, headers, body, query)
     return Request(
-        router.detect_service(method, path, headers, parameters),
+        app.detect_service(method, path, headers, parameters),
         method,
         path,
         headers,
