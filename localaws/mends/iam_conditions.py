@@ -1,9 +1,10 @@
 """IAM: policy variables, and what a role's session is called.
 
-AWS: `${aws:username}` in a condition or resource of a policy stands for the request's value of that key, and a statement
-    with a variable that has no value does not apply; `aws:PrincipalArn` of a role's session is the role's ARN;
-    `kms:ResourceAliases` are the aliases of the key that a request is about ["IAM policy elements: variables and
-    tags", "AWS global condition context keys", "Condition keys for AWS KMS"].
+AWS: `${aws:username}` in a condition or resource of a policy stands for the request's value of that key,
+    and a statement with a variable that has no value does not apply; `aws:PrincipalArn` of a role's
+    session is the role's ARN; `kms:ResourceAliases` are the aliases of the key that a request is about
+    ["IAM policy elements: variables and tags", "AWS global condition context keys", "Condition keys for
+    AWS KMS"].
 ministack: takes variables for plain text, gives the session's ARN, and does not know the aliases.
 Hook: `core/iam_evaluator.py::_conditions_met`, `::_first_match`, `::_resolve_condition_key`.
 """
@@ -102,9 +103,8 @@ def fill_resources(statement: ParsedStatement, context: EvalContext) -> ParsedSt
     except NoValueError:
         excepted = ["*"]
     # A statement whose every resource fell away is about nothing, and ministack takes none for all.
-    return replace(
-        statement, resources=filled or (["-"] if statement.resources else []), not_resources=excepted
-    )
+    nothing = ["-"] if statement.resources else []
+    return replace(statement, resources=filled or nothing, not_resources=excepted)
 
 
 def fill(text: str, context: EvalContext) -> str:

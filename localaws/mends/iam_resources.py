@@ -1,11 +1,13 @@
 """IAM: which resources a request is about.
 
-AWS: a KMS request that names a key by its alias is about the key; one that makes, moves or deletes an alias is about
-    the alias and about the keys; one that reads several repositories or alarms is about each of them; a rule of the
-    default event bus has no bus in its ARN ["Actions, resources, and condition keys" of KMS, ECR, EventBridge,
-    CloudWatch and CloudTrail in the Service Authorization Reference].
-ministack: takes the alias for the resource, finds no resource where a request names several or names it by ARN, and
-    writes `rule/default/<name>`; so a role that is held to its own resources is refused.
+AWS: a KMS request that names a key by its alias is about the key; one that makes, moves or deletes an
+    alias is about the alias and about the keys; one that reads several repositories or alarms is about
+    each of them; one that makes a function is about the function; a rule of the default event bus has no
+    bus in its ARN ["Actions, resources, and condition keys" of each service in the Service Authorization
+    Reference].
+ministack: takes the alias for the resource, finds no resource where a request names several, names it by
+    ARN or is about to make it, and writes `rule/default/<name>`; so a role that is held to its own
+    resources is refused.
 Hook: `core/iam_actions.py::extract_resource_arn`, `core/iam_evaluator.py::enforce`.
 """
 
@@ -121,6 +123,17 @@ def cloudwatch_resources(request: Request) -> list[str]:
     return [request.arn("cloudwatch", f"alarm:{name}") for name in request.members.get("AlarmNames") or ()]
 
 
+def dynamodb_resources(request: Request) -> list[str]:
+    """The table whose tags are read or written."""
+    return [str(request.members["ResourceArn"])] if "ResourceArn" in request.members else []
+
+
+def lambda_resources(request: Request) -> list[str]:
+    """The function that is about to be made; later its path names it."""
+    name = request.members.get("FunctionName")
+    return [request.arn("lambda", f"function:{name}")] if name else []
+
+
 def cloudtrail_resources(request: Request) -> list[str]:
     """The trails whose tags are read or written."""
     if "ResourceId" in request.members:
@@ -134,6 +147,8 @@ _RESOURCES = {
     "events": events_resources,
     "monitoring": cloudwatch_resources,
     "cloudtrail": cloudtrail_resources,
+    "dynamodb": dynamodb_resources,
+    "lambda": lambda_resources,
 }
 
 

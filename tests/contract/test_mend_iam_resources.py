@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from botocore.exceptions import ClientError
-from mend_servers import ACCOUNT, REGION, Server, allow, mended, plain, policy, unique
+from mend_servers import ACCOUNT, REGION, Server, allow, mended, plain, policy, unique, zip_of
 
 
 def person(server: Server, *statements: dict[str, object]) -> dict[str, str]:
@@ -44,6 +44,34 @@ def put_rule(server: Server, name: str) -> str:
     return str(answer["RuleArn"])
 
 
+def tags_of_table(server: Server, name: str) -> list[dict[str, str]]:
+    table = server.client("dynamodb").create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )["TableDescription"]["TableArn"]
+    keys = person(server, allow("dynamodb:ListTagsOfResource", resource=arn("dynamodb", "table/own-*")))
+    tags: list[dict[str, str]] = server.client("dynamodb", keys).list_tags_of_resource(ResourceArn=table)[
+        "Tags"
+    ]
+    return tags
+
+
+def create_function(server: Server, name: str) -> str:
+    role = server.role("lambda")
+    own = arn("lambda", "function:own-*")
+    keys = person(server, allow("lambda:CreateFunction", resource=own), allow("iam:PassRole", resource=role))
+    answer = server.client("lambda", keys).create_function(
+        FunctionName=name,
+        Runtime="python3.11",
+        Handler="index.handler",
+        Role=role,
+        Code={"ZipFile": zip_of({"index.py": "def handler(event, context): pass"})},
+    )
+    return str(answer["FunctionName"])
+
+
 def describe_alarms(server: Server, *names: str) -> None:
     keys = person(server, allow("cloudwatch:DescribeAlarms", resource=arn("cloudwatch", "alarm:own-*")))
     server.client("cloudwatch", keys).describe_alarms(AlarmNames=list(names))
@@ -56,8 +84,10 @@ def describe_alarms(server: Server, *names: str) -> None:
         lambda server: describe_repositories(server, unique("own")),
         lambda server: put_rule(server, unique("own")),
         lambda server: describe_alarms(server, "own-alarm"),
+        lambda server: tags_of_table(server, unique("own")),
+        lambda server: create_function(server, unique("own")),
     ],
-    ids=["alias", "repositories", "rule", "alarms"],
+    ids=["alias", "repositories", "rule", "alarms", "table", "function"],
 )
 def test_ministack_still_refuses(call: object) -> None:
     with pytest.raises(ClientError, match="not authorized"):
@@ -106,3 +136,17 @@ def test_every_named_alarm_counts() -> None:
 
     with pytest.raises(ClientError, match="cloudwatch:DescribeAlarms"):
         describe_alarms(mended(), "own-alarm", "foreign-alarm")
+
+
+def test_a_table_whose_tags_are_read_counts() -> None:
+    assert tags_of_table(mended(), unique("own")) == []
+
+    with pytest.raises(ClientError, match="dynamodb:ListTagsOfResource"):
+        tags_of_table(mended(), unique("foreign"))
+
+
+def test_a_function_that_is_about_to_be_made_counts() -> None:
+    assert create_function(mended(), unique("own")).startswith("own-")
+
+    with pytest.raises(ClientError, match="lambda:CreateFunction"):
+        create_function(mended(), unique("foreign"))
