@@ -113,7 +113,7 @@ def check_wheels(root: Path) -> Finding:
     stamp = root / "build/wheelhouse/.stamp"
     if stamp.exists() and stamp.read_text() == hashlib.sha256(lock.read_bytes()).hexdigest():
         return Finding(
-            "wheels", True, "build/wheelhouse, as locked in requirements/image.txt", required=False
+            "wheelhouse", True, "build/wheelhouse, as locked in requirements/image.txt", required=False
         )
     detail = "build/wheelhouse is not what requirements/image.txt says"
     return Finding("wheelhouse", False, detail, "make setup", required=False)
