@@ -55,7 +55,7 @@ def install() -> None:
         scope = Scope(account_id, region)
         if service == RUNTIME:
             return kinds.ENDPOINT.arn(scope, unquote(path).split("/")[2])
-        if service == "sagemaker":
+        if service in ("sagemaker", "application-autoscaling"):
             return resource_arn(headers.get("x-amz-target", "").rpartition(".")[2], body, scope)
         return str(extract_resource(service, method, path, headers, body, query, region, account_id))
 
@@ -81,8 +81,9 @@ def resource_arn(operation: str, body: bytes, scope: Scope) -> str:
         return "*"
     if not isinstance(params, dict):
         return "*"
-    if "ResourceArn" in params:
-        return str(params["ResourceArn"])
+    for member in ("ResourceArn", "ResourceARN"):
+        if member in params:
+            return str(params[member])
     kind = _KIND_OF.get(operation) or _kind_of(operation)
     return _named(kind, params, scope) if kind else "*"
 

@@ -12,12 +12,9 @@ import configparser
 import io
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from localaws.settings import ACCOUNT_ID, REGION, Settings
-
-if TYPE_CHECKING:
-    from mypy_boto3_iam import IAMClient
 
 PROJECT = "mlops"
 
@@ -57,7 +54,7 @@ def assume_policy(role: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def create_person(iam: IAMClient, person: Person) -> Keys:
+def create_person(iam: Any, person: Person) -> Keys:
     """The keys of a new IAM user who may assume her role."""
     iam.create_user(UserName=person.name)
     iam.put_user_policy(
@@ -97,6 +94,8 @@ def environment(settings: Settings) -> dict[str, str]:
     """The variables that point any AWS client at this server."""
     return {
         "AWS_ENDPOINT_URL": settings.endpoint,
+        # Terraform's SDK asks for a profile's role at the real STS unless the service is named.
+        "AWS_ENDPOINT_URL_STS": settings.endpoint,
         "AWS_CA_BUNDLE": str(settings.ca_file),
         "AWS_CONFIG_FILE": str(settings.config_file),
         "AWS_SHARED_CREDENTIALS_FILE": str(settings.credentials_file),

@@ -125,7 +125,7 @@ def _scalar_faults(shape: Shape, value: Any, *, path: str) -> Iterator[str]:
         yield _wrong_type(value, path, f"of type {shape.type_name}")
     elif isinstance(value, str):
         yield from _string_faults(shape, value, path=path)
-    else:
+    elif isinstance(value, (int, float)):
         yield from _range_faults(shape, value, path=path)
 
 

@@ -38,7 +38,7 @@ class JsonService:
         self._operations = operations
 
     async def handle_request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, query: Query
+        self, _method: str, _path: str, headers: Mapping[str, str], body: bytes, _query: Query
     ) -> Response:
         """The entry point that ministack calls on its event loop; operations only touch memory."""
         name = headers.get("x-amz-target", "").rpartition(".")[2]

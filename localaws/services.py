@@ -10,6 +10,7 @@ from ministack import app
 from ministack.core import iam_actions, router
 
 from localaws import permissions
+from localaws.autoscaling import service as autoscaling
 from localaws.engine import NoEngine, connect, find_engine
 from localaws.registry import ecr
 from localaws.registry.blobs import BlobStore
@@ -45,6 +46,7 @@ class Services:
         tags.register_with_tagging(self.sagemaker.store)
         register("sagemaker", self.sagemaker.api.handle_request)
         register("sagemaker-runtime", self.sagemaker.runtime_api.handle_request, iam_namespace="sagemaker")
+        register(autoscaling.NAME, autoscaling.Autoscaling().api.handle_request)
         permissions.install()
 
     def shut_down(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Literal
 
-from localaws.runtime.errors import ClientFault
+from localaws.runtime.errors import ClientFaultError
 
 MAX_MEMBERS = 200_000
 MAX_BYTES = 20 * 1024**3
@@ -16,7 +16,7 @@ MAX_BYTES = 20 * 1024**3
 def extract(file: IO[bytes], target: Path, *, what: str) -> None:
     """Unpacks an archive, compressed or not. Links out of `target`, devices and bombs are refused.
 
-    Raises: ClientFault that names `what` was to be unpacked.
+    Raises: ClientFaultError that names `what` was to be unpacked.
     """
     size_bytes = members = 0
     try:
@@ -24,10 +24,10 @@ def extract(file: IO[bytes], target: Path, *, what: str) -> None:
             for member in archive:
                 members, size_bytes = members + 1, size_bytes + member.size
                 if members > MAX_MEMBERS or size_bytes > MAX_BYTES:
-                    raise ClientFault(f"{what} is too large to be unpacked.")
+                    raise ClientFaultError(f"{what} is too large to be unpacked.")
                 archive.extract(member, target, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
-        raise ClientFault(f"{what} cannot be unpacked: {error}") from error
+        raise ClientFaultError(f"{what} cannot be unpacked: {error}") from error
 
 
 def pack(directory: Path, archive: IO[bytes], *, prefix: str = "", mode: Literal["w", "w:gz"] = "w") -> None:

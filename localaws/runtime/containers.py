@@ -14,7 +14,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from localaws.runtime.archives import extract, pack, read_chunks
-from localaws.runtime.errors import ClientFault
+from localaws.runtime.errors import ClientFaultError
 from localaws.runtime.images import Image
 from localaws.runtime.workload import ML_ROOT, Workload
 from localaws.settings import HOST
@@ -81,7 +81,7 @@ class ContainerRuntime:
             try:
                 self._client.images.pull(image.pinned_uri, auth_config=credentials)
             except APIError as error:
-                raise ClientFault(f"Cannot pull {image.uri}: {error.explanation}") from error
+                raise ClientFaultError(f"Cannot pull {image.uri}: {error.explanation}") from error
             self._pulled.add(image.pinned_uri)
 
     def _serving_network(self) -> str:
@@ -117,7 +117,7 @@ class ContainerRunning:
         with tempfile.TemporaryFile() as archive:
             pack(self._workload.tree, archive, prefix=f"{ML_ROOT.lstrip('/')}/")
             archive.seek(0)
-            self._container.put_archive("/", archive)  # type: ignore[arg-type]
+            self._container.put_archive("/", archive)
         self._container.start()
         for target, arguments in ((self._watch, ()), (self._forward, (log,))):
             thread = threading.Thread(target=target, args=arguments, daemon=True)
@@ -192,8 +192,8 @@ def _filter(label: dict[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in label.items()]
 
 
-def _cannot_start(workload: Workload, error: APIError) -> ClientFault:
-    return ClientFault(
+def _cannot_start(workload: Workload, error: APIError) -> ClientFaultError:
+    return ClientFaultError(
         f"CannotStartContainerError. Please ensure the container starts correctly when invoked with 'docker run "
         f"{workload.image.uri} {' '.join(workload.arguments)}': {error.explanation}"
     )

@@ -13,7 +13,7 @@ class JobError(Exception):
         return str(self)[:MAX_REASON_CHARACTERS]
 
 
-class ClientFault(JobError):
+class ClientFaultError(JobError):
     """What was asked for cannot be done: data, image, role or output location."""
 
     def __init__(self, message: str):

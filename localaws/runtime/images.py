@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from localaws.registry import images as records
 from localaws.registry.blobs import BlobStore, Repository
 from localaws.runtime.archives import extract
-from localaws.runtime.errors import ClientFault
+from localaws.runtime.errors import ClientFaultError
 from localaws.schema import Members
 from localaws.store import Scope
 
@@ -66,17 +66,17 @@ class Images:
         self._unpacking = threading.Lock()
 
     def find(self, uri: str, *, ecr: Any, scope: Scope, role_arn: str) -> Image:
-        """The image, if the role may pull it. Raises: ClientFault otherwise, in SageMaker's words."""
+        """The image, if the role may pull it. Raises: ClientFaultError otherwise, in SageMaker's words."""
         matched = _URI.fullmatch(uri)
         if matched is None or matched["host"] != self._host:
-            raise ClientFault(f"Image {uri} is not in the registry of this account, {self._host}.")
+            raise ClientFaultError(f"Image {uri} is not in the registry of this account, {self._host}.")
         repository = Repository(scope, matched["name"])
         tag = matched["tag"] or "latest"
         image_id = {"imageDigest": matched["digest"]} if matched["digest"] else {"imageTag": tag}
         _check_pull(ecr, repository, image_id, role_arn=role_arn)
         manifest = records.find_manifest(repository, matched["digest"] or tag)
         if manifest is None:
-            raise ClientFault(f"Cannot find the image {uri}.")
+            raise ClientFaultError(f"Cannot find the image {uri}.")
         parsed = self._for_this_machine(repository, manifest.parsed())
         config = json.loads(self._blob(repository, parsed["config"]["digest"]).read_bytes())
         layers = tuple(layer["digest"] for layer in parsed["layers"])
@@ -107,7 +107,7 @@ class Images:
     def _blob(self, repository: Repository, digest: str) -> Path:
         path = self._blobs.path(repository, digest)
         if path is None:
-            raise ClientFault(f"Blob {digest} of repository {repository.name} is gone.")
+            raise ClientFaultError(f"Blob {digest} of repository {repository.name} is gone.")
         return path
 
 
@@ -116,14 +116,14 @@ def _check_pull(ecr: Any, repository: Repository, image_id: dict[str, str], *, r
         ecr.get_authorization_token()
         answer = ecr.batch_get_image(repositoryName=repository.name, imageIds=[image_id])
     except ClientError as error:
-        raise ClientFault(
+        raise ClientFaultError(
             f"Cannot pull from repository {repository.name} in registry ID {repository.scope.account_id}: "
             f"{error.response['Error']['Message']}. Please check that the repository exists and that role {role_arn} "
             "may ecr:GetAuthorizationToken, ecr:BatchCheckLayerAvailability, ecr:BatchGetImage and "
             "ecr:GetDownloadUrlForLayer."
         ) from error
     for failure in _failures(answer):
-        raise ClientFault(f"Cannot find the image {image_id} in repository {repository.name}: {failure}")
+        raise ClientFaultError(f"Cannot find the image {image_id} in repository {repository.name}: {failure}")
 
 
 def _failures(answer: Members) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from localaws.runtime.errors import ClientFault
+from localaws.runtime.errors import ClientFaultError
 from localaws.runtime.images import Images
 from localaws.runtime.workload import Running, Runtime, Workload
 
@@ -25,16 +25,16 @@ class Platform:
         self._containers = containers
 
     def start(self, workload: Workload, log: Callable[[str], None]) -> Running:
-        """The started workload. Raises: ClientFault when no runtime of this server takes its image."""
+        """The started workload. Raises: ClientFaultError when no runtime of this server takes its image."""
         if workload.image.runs_as_process:
             if self._processes is None:
-                raise ClientFault(
+                raise ClientFaultError(
                     f"Image {workload.image.uri} is made to run as plain processes, and this local AWS was started "
                     "with --runtime container."
                 )
             return self._processes.start(workload, log)
         if self._containers is None:
-            raise ClientFault(
+            raise ClientFaultError(
                 f"Image {workload.image.uri} needs a container engine, and this local AWS has none. Start one and "
                 "restart the local AWS, or build the image for the process runtime."
             )

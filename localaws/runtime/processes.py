@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from localaws.runtime.errors import ClientFault
+from localaws.runtime.errors import ClientFaultError
 from localaws.runtime.images import Images
 from localaws.runtime.workload import ML_ROOT, Workload
 from localaws.settings import HOST, STATE_DIR_VARIABLE
@@ -106,7 +106,7 @@ def _forward(process: subprocess.Popen[str], log: Callable[[str], None]) -> None
 def _command(workload: Workload, root: Path) -> list[str]:
     words = [*workload.entrypoint, *workload.arguments]
     if not words:
-        raise ClientFault(f"Image {workload.image.uri} was given no program to run.")
+        raise ClientFaultError(f"Image {workload.image.uri} was given no program to run.")
     arguments = [_in_tree(word, workload.tree) for word in words[1:]]
     if words[0] in _PYTHONS:
         return [sys.executable, *arguments]
@@ -120,7 +120,7 @@ def _program(name: str, root: Path, uri: str) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise ClientFault(
+    raise ClientFaultError(
         f"CannotStartContainerError. Please ensure the container starts correctly when invoked with "
         f"'docker run {uri} {name}': it has no such program."
     )

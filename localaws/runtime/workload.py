@@ -47,6 +47,6 @@ class Running(Protocol):
 
 
 class Runtime(Protocol):
-    """Starts workloads. Raises: ClientFault when the image cannot be run."""
+    """Starts workloads. Raises: ClientFaultError when the image cannot be run."""
 
     def start(self, workload: Workload, log: Callable[[str], None]) -> Running: ...

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from localaws.runtime.errors import JobError
 from localaws.sagemaker.capture import Capture
 from localaws.sagemaker.fleets import Fleet
 from localaws.sagemaker.metrics import alarms_in_alarm
+from localaws.sagemaker.servers import INVOKE_TIMEOUT_S
 from localaws.sagemaker.traffic import Rollout
 
 WATCH_INTERVAL_S = 0.5
@@ -40,11 +43,19 @@ class LiveEndpoint:
         """The fleet that answers, or is about to be replaced."""
         return self._fleet
 
-    def fleet_for_request(self) -> Fleet | None:
-        """The fleet that takes the next request, by the traffic's present share."""
+    @contextmanager
+    def request(self) -> Iterator[Fleet | None]:
+        """The fleet that takes a request, by the traffic's present share; it is not ended meanwhile."""
         with self._lock:
             moved = self._next is not None and random.random() < self._share  # noqa: S311 (traffic)
-            return self._next if moved else self._fleet
+            fleet = self._next if moved else self._fleet
+            if fleet is not None:
+                fleet.enter()
+        try:
+            yield fleet
+        finally:
+            if fleet is not None:
+                fleet.leave()
 
     def replace(self, fleet: Fleet, rollout: Rollout, *, region: str) -> None:
         """Moves the traffic to a healthy fleet, and ends the old one.
@@ -66,26 +77,26 @@ class LiveEndpoint:
         except RolledBackError:
             with self._lock:
                 self._next, self._share = None, 0.0
-            fleet.stop()
+            _retire(fleet)
             raise
         with self._lock:
             self._fleet, self._next, self._share = fleet, None, 0.0
         if old is not None:
-            old.stop()
+            _retire(old)
 
     def start(self, fleet: Fleet) -> None:
         """Gives a new endpoint its first fleet."""
         with self._lock:
             self._fleet = fleet
 
-    def send_shadow(self, work: object, *arguments: object) -> None:
+    def send_shadow(self, work: Callable[[], object]) -> None:
         """Runs a shadow request beside the traffic; it is dropped when too many wait."""
         if not self._shadow_slots.acquire(blocking=False):
             return
         with self._lock:
             if self._shadow_pool is None:
                 self._shadow_pool = ThreadPoolExecutor(SHADOW_THREADS, thread_name_prefix="shadow")
-        future = self._shadow_pool.submit(work, *arguments)  # type: ignore[arg-type]
+        future = self._shadow_pool.submit(work)
         future.add_done_callback(lambda _: self._shadow_slots.release())
 
     def stop(self, *, grace_s: float) -> None:
@@ -120,3 +131,9 @@ class LiveEndpoint:
             raise RolledBackError(
                 f"One or more alarms specified for auto rollback are in the ALARM state: {', '.join(alarms)}"
             )
+
+
+def _retire(fleet: Fleet) -> None:
+    """Ends a fleet that gets no new requests, after its open ones."""
+    fleet.drain(INVOKE_TIMEOUT_S)
+    fleet.stop()

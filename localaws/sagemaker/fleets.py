@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from localaws.runtime.platform import Platform
 from localaws.sagemaker.roles import ExecutionRole
-from localaws.sagemaker.servers import DEFAULT_HEALTH_TIMEOUT_S, STOP_GRACE_S, ModelServer, start_server
+from localaws.sagemaker.servers import (
+    DEFAULT_HEALTH_TIMEOUT_S,
+    STOP_GRACE_S,
+    ModelServer,
+    instance_id,
+    start_server,
+)
 from localaws.schema import Members
 from localaws.store import Scope
 
@@ -62,7 +67,23 @@ class Fleet:
     config: Members
     variants: list[Variant]
     shadows: list[Variant]
-    started_at: float
+    _open_requests: int = 0
+    _idle: threading.Condition = field(default_factory=threading.Condition)
+
+    def enter(self) -> None:
+        """Notes that a request begins; `leave` must follow."""
+        with self._idle:
+            self._open_requests += 1
+
+    def leave(self) -> None:
+        with self._idle:
+            self._open_requests -= 1
+            self._idle.notify_all()
+
+    def drain(self, timeout_s: float) -> None:
+        """Returns when no request is open, or when `timeout_s` has passed."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._open_requests == 0, timeout_s)
 
     def choose(self, target: str | None) -> Variant | None:
         """The variant that answers the next request: the one asked for, or one by weight."""
@@ -106,15 +127,23 @@ def start_fleet(
     def start(variant: Members) -> None:
         container, role_arn = models[variant["ModelName"]]
         role = ExecutionRole(scope, role_arn, session_name="SageMaker")
-        server = start_server(platform, container, variant, endpoint=endpoint, role=role)
-        started[variant["VariantName"]] = Variant(
+        name = variant["VariantName"]
+        server = start_server(
+            platform,
+            container,
+            name=f"endpoint/{endpoint}/{name}",
+            role=role,
+            log_group=f"/aws/sagemaker/Endpoints/{endpoint}",
+            log_stream=f"{name}/{instance_id()}",
+        )
+        started[name] = Variant(
             variant,
             server,
             variant.get("InitialVariantWeight", 1.0),
             variant.get("InitialInstanceCount", 1),
         )
         timeout_s = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_HEALTH_TIMEOUT_S)
-        server.wait_until_healthy(variant["VariantName"], timeout_s=timeout_s, cancelled=cancelled)
+        server.wait_until_healthy(f"production variant {name}", timeout_s=timeout_s, cancelled=cancelled)
 
     production, shadows = config["ProductionVariants"], config.get("ShadowProductionVariants", [])
     try:
@@ -126,7 +155,6 @@ def start_fleet(
         config,
         [started[variant["VariantName"]] for variant in production],
         [started[variant["VariantName"]] for variant in shadows],
-        time.time(),
     )
 
 

@@ -10,6 +10,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from localaws.errors import AwsError
@@ -27,6 +28,17 @@ _PATH = re.compile(r"/endpoints/([^/]+)/([a-z-]+)")
 _ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request to an endpoint, as its container gets it."""
+
+    scope: Scope
+    endpoint: str
+    body: bytes
+    headers: dict[str, str]
+    received_at: float
+
+
 class InvocationApi:
     """Answers requests to endpoints."""
 
@@ -42,48 +54,47 @@ class InvocationApi:
             name = invoked_endpoint(path)
             if len(body) > MAX_BODY_BYTES:
                 return _too_large()
-            return await asyncio.to_thread(self._invoke, current_scope(), name, headers, body)
+            request = Request(current_scope(), name, body, forwarded_headers(headers), time.perf_counter())
+            target = headers.get("x-amzn-sagemaker-target-variant")
+            return await asyncio.to_thread(self._invoke, request, target)
         except AwsError as error:
             return error_response(error)
 
-    def _invoke(self, scope: Scope, name: str, headers: Mapping[str, str], body: bytes) -> Response:
-        started = time.perf_counter()
-        live = self._endpoints.find_live(scope, name)
-        fleet = live.fleet_for_request() if live else None
-        if live is None or fleet is None:
-            raise AwsError("ValidationError", f"Endpoint {name} of account {scope.account_id} not found.")
-        target = headers.get("x-amzn-sagemaker-target-variant")
-        variant = fleet.choose(target)
-        if variant is None:
-            raise AwsError("ValidationError", f"Variant {target} not found for endpoint {name}.")
-        forwarded = forwarded_headers(headers)
-        shadow = fleet.shadow_of(variant)
-        if shadow is not None:
-            live.send_shadow(self._ask, scope, name, live, shadow, body, forwarded, time.perf_counter())
-        reply = self._ask(scope, name, live, variant, body, forwarded, started)
+    def _invoke(self, request: Request, target: str | None) -> Response:
+        live = self._endpoints.find_live(request.scope, request.endpoint)
+        if live is None:
+            raise _no_endpoint(request)
+        with live.request() as fleet:
+            if fleet is None:
+                raise _no_endpoint(request)
+            variant = fleet.choose(target)
+            if variant is None:
+                raise AwsError(
+                    "ValidationError", f"Variant {target} not found for endpoint {request.endpoint}."
+                )
+            shadow = fleet.shadow_of(variant)
+            if shadow is not None:
+                live.send_shadow(lambda: self._ask(request, live, shadow))
+            reply = self._ask(request, live, variant)
         if not 200 <= reply.status < 300:
-            raise model_error(scope, name, variant, reply)
+            raise model_error(request, reply)
         return 200, answer_headers(variant, reply), reply.body
 
-    def _ask(
-        self,
-        scope: Scope,
-        name: str,
-        live: LiveEndpoint,
-        variant: Variant,
-        body: bytes,
-        headers: dict[str, str],
-        started: float,
-    ) -> Reply:
-        reply = variant.server.invoke(body, headers)
-        overhead_s = time.perf_counter() - started - reply.latency_s
+    def _ask(self, request: Request, live: LiveEndpoint, variant: Variant) -> Reply:
+        reply = variant.server.invoke(request.body, request.headers)
         invocation = Invocation(
-            name, variant.name, variant.instance_count, reply.status, reply.latency_s, overhead_s, time.time()
+            request.endpoint,
+            variant.name,
+            variant.instance_count,
+            reply.status,
+            reply.latency_s,
+            time.perf_counter() - request.received_at - reply.latency_s,
+            time.time(),
         )
-        self._metrics.add(scope, invocation)
+        self._metrics.add(request.scope, invocation)
         if live.capture is not None:
             answered = (reply.headers.get("Content-Type", ""), reply.body)
-            live.capture.add(variant.name, (headers["Content-Type"], body), answered)
+            live.capture.add(variant.name, (request.headers["Content-Type"], request.body), answered)
         return reply
 
 
@@ -122,13 +133,13 @@ def answer_headers(variant: Variant, reply: Reply) -> dict[str, str]:
     return headers
 
 
-def model_error(scope: Scope, name: str, variant: Variant, reply: Reply) -> AwsError:
+def model_error(request: Request, reply: Reply) -> AwsError:
     """How SageMaker passes a container's error on."""
     original = reply.body.decode(errors="replace")[:MAX_MESSAGE_CHARACTERS]
     if reply.status == 0:
         original = f"Your invocation got no answer from container primary: {original}"
     side = "client" if 400 <= reply.status < 500 else "server"
-    group = f"/aws/sagemaker/Endpoints/{name}"
+    scope, group = request.scope, f"/aws/sagemaker/Endpoints/{request.endpoint}"
     message = (
         f'Received {side} error ({reply.status}) from primary with message "{original}". See CloudWatch log group '
         f"{group} in account {scope.account_id} for more information."
@@ -141,6 +152,12 @@ def model_error(scope: Scope, name: str, variant: Variant, reply: Reply) -> AwsE
         "LogStreamArn": f"arn:aws:logs:{scope.region}:{scope.account_id}:log-group:{group}",
     }
     return AwsError("ModelError", message, status=424, members=members)
+
+
+def _no_endpoint(request: Request) -> AwsError:
+    return AwsError(
+        "ValidationError", f"Endpoint {request.endpoint} of account {request.scope.account_id} not found."
+    )
 
 
 def _too_large() -> Response:

@@ -7,8 +7,8 @@ import datetime as dt
 from typing import Any
 
 from localaws.errors import ValidationError
-from localaws.schema import Members
 from localaws.sagemaker.kinds import Kind
+from localaws.schema import Members
 
 DEFAULT_PAGE = 10
 _TIME_FILTERS = ("CreationTime", "LastModifiedTime")

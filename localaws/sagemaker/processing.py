@@ -11,7 +11,7 @@ from pathlib import Path
 
 from localaws.errors import ValidationError
 from localaws.mends.role_sessions import RoleError
-from localaws.runtime.errors import ClientFault, JobError
+from localaws.runtime.errors import ClientFaultError, JobError
 from localaws.runtime.platform import Platform
 from localaws.runtime.workload import ML_ROOT, Workload
 from localaws.sagemaker import transfer
@@ -175,7 +175,7 @@ def download_inputs(s3: object, tree: Path, job: Members) -> None:
     for item in job.get("ProcessingInputs", []):
         source = item.get("S3Input")
         if source is None:
-            raise ClientFault(f"Input {item['InputName']} has no S3Input.")
+            raise ClientFaultError(f"Input {item['InputName']} has no S3Input.")
         target = in_tree(tree, source["LocalPath"])
         target.mkdir(parents=True, exist_ok=True)
         if source["S3DataType"] == "ManifestFile":
@@ -204,8 +204,8 @@ def platform_environment(scope: Scope, job: Members) -> dict[str, str]:
 
 
 def in_tree(tree: Path, local_path: str) -> Path:
-    """Where a path of the container is on this machine. Raises: ClientFault when it leads out."""
+    """Where a path of the container is on this machine. Raises: ClientFaultError when it leads out."""
     path = (tree / local_path.removeprefix(f"{ML_ROOT}/")).resolve()
     if not path.is_relative_to(tree.resolve()):
-        raise ClientFault(f"LocalPath {local_path} leads out of {ML_ROOT}.")
+        raise ClientFaultError(f"LocalPath {local_path} leads out of {ML_ROOT}.")
     return path

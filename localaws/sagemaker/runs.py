@@ -48,18 +48,18 @@ class Run:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
+        self.stopping_event = threading.Event()
         self._running: Running | None = None
         self.grace_s = STOP_GRACE_S
 
     @property
     def stopping(self) -> bool:
-        return self._stopping.is_set()
+        return self.stopping_event.is_set()
 
     def stop(self) -> None:
         """Asks the program to end, now or as soon as it has started."""
         with self._lock:
-            self._stopping.set()
+            self.stopping_event.set()
             running = self._running
         if running is not None:
             running.stop(self.grace_s)

@@ -12,7 +12,7 @@ from typing import Any
 import urllib3
 
 from localaws.runtime.archives import extract
-from localaws.runtime.errors import ClientFault, JobError
+from localaws.runtime.errors import ClientFaultError, JobError
 from localaws.runtime.images import Image
 from localaws.runtime.platform import Platform
 from localaws.runtime.workload import Running, Workload
@@ -34,7 +34,7 @@ class HealthError(JobError):
 
 
 class CancelledError(JobError):
-    """The local AWS is shutting down."""
+    """Whoever started the server wants it no more."""
 
 
 @dataclass(frozen=True)
@@ -62,37 +62,37 @@ class ModelServer:
             host, int(port), maxsize=POOLED_CONNECTIONS, block=False, retries=False
         )
 
-    def invoke(self, body: bytes, headers: dict[str, str]) -> Reply:
+    def invoke(self, body: bytes, headers: dict[str, str], *, timeout_s: float = INVOKE_TIMEOUT_S) -> Reply:
         """The container's answer to one request."""
         started = time.perf_counter()
         try:
             response = self._pool.urlopen(
-                "POST", "/invocations", body=body, headers=headers, timeout=INVOKE_TIMEOUT_S
+                "POST", "/invocations", body=body, headers=headers, timeout=timeout_s
             )
         except urllib3.exceptions.HTTPError as error:
             return Reply(0, {}, str(error).encode(), time.perf_counter() - started)
         latency_s = time.perf_counter() - started
         return Reply(response.status, dict(response.headers), response.data, latency_s)
 
-    def wait_until_healthy(self, variant: str, *, timeout_s: float, cancelled: threading.Event) -> None:
+    def wait_until_healthy(self, owner: str, *, timeout_s: float, cancelled: threading.Event) -> None:
         """Raises: HealthError when the program ends, or does not answer `/ping` with 200 in time."""
         deadline = time.monotonic() + timeout_s
         while not cancelled.is_set():
             code = self._running.wait(0)
             if code is not None:
                 raise HealthError(
-                    f"The primary container for production variant {variant} ended with exit code {code} before it "
-                    "was healthy. Please check CloudWatch logs for this endpoint."
+                    f"The primary container for {owner} ended with exit code {code} before it "
+                    "was healthy. Please check its CloudWatch logs."
                 )
             if self._ping():
                 return
             if time.monotonic() > deadline:
                 raise HealthError(
-                    f"The primary container for production variant {variant} did not pass the ping health check. "
-                    "Please check CloudWatch logs for this endpoint."
+                    f"The primary container for {owner} did not pass the ping health check. "
+                    "Please check its CloudWatch logs."
                 )
             cancelled.wait(PING_INTERVAL_S)
-        raise CancelledError("The local AWS is shutting down.")
+        raise CancelledError("Stopped before it was healthy.")
 
     def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
         """Ends the program: SIGTERM, SIGKILL after the grace."""
@@ -110,22 +110,18 @@ class ModelServer:
 
 
 def start_server(
-    platform: Platform, container: Members, variant: Members, *, endpoint: str, role: ExecutionRole
+    platform: Platform, container: Members, *, name: str, role: ExecutionRole, log_group: str, log_stream: str
 ) -> ModelServer:
-    """A started server, not yet healthy. Raises: JobError with the endpoint's FailureReason."""
+    """A started server, not yet healthy. Raises: JobError with the reason."""
     image = platform.images.find(
         container["Image"], ecr=role.client("ecr"), scope=role.scope, role_arn=role.arn
     )
     tree = platform.new_tree()
-    log = LogStream(
-        role.client("logs"),
-        f"/aws/sagemaker/Endpoints/{endpoint}",
-        f"{variant['VariantName']}/i-{uuid.uuid4().hex[:17]}",
-    )
+    log = LogStream(role.client("logs"), log_group, log_stream)
     try:
         fetch_model(role.client("s3"), container, tree)
         workload = Workload(
-            name=f"endpoint/{endpoint}/{variant['VariantName']}",
+            name=name,
             image=image,
             tree=tree,
             arguments=("serve",),
@@ -138,6 +134,11 @@ def start_server(
         platform.remove_tree(tree)
         raise
     return ModelServer(platform, image, tree, running, log)
+
+
+def instance_id() -> str:
+    """A made instance id, as the names of log streams have it."""
+    return f"i-{uuid.uuid4().hex[:17]}"
 
 
 def fetch_model(s3: Any, container: Members, tree: Path) -> None:
@@ -155,8 +156,8 @@ def fetch_model(s3: Any, container: Members, tree: Path) -> None:
     archive = tree / "model.tar.gz"
     try:
         transfer.download_object(s3, source["S3Uri"], archive)
-    except ClientFault as error:
-        raise ClientFault(
+    except ClientFaultError as error:
+        raise ClientFaultError(
             f"Failed to download model data for container from URL: {source['S3Uri']}. Please ensure that there is "
             f"an object located at the URL and that the role passed to CreateModel has permissions to download the "
             f"object. ({error})"

@@ -14,6 +14,7 @@ from localaws.sagemaker.model_packages import ModelPackages
 from localaws.sagemaker.processing import ProcessingJobs
 from localaws.sagemaker.runs import Runs
 from localaws.sagemaker.training import TrainingJobs
+from localaws.sagemaker.transform import TransformJobs
 from localaws.schema import Schema
 from localaws.service import JsonService
 from localaws.store import Store
@@ -37,6 +38,7 @@ class SageMaker:
             **ModelPackages(catalogue, changes).operations(),
             **TrainingJobs(catalogue, changes, platform, self._runs).operations(),
             **ProcessingJobs(catalogue, changes, platform, self._runs).operations(),
+            **TransformJobs(catalogue, changes, platform, self._runs).operations(),
             **self._endpoints.operations(),
             **tags.operations(self.store),
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 from localaws.errors import AwsError
 from localaws.mends.role_sessions import RoleError
 from localaws.runtime.archives import pack
-from localaws.runtime.errors import ClientFault, JobError
+from localaws.runtime.errors import ClientFaultError, JobError
 from localaws.runtime.platform import Platform
 from localaws.runtime.workload import Workload
 from localaws.sagemaker import transfer
@@ -46,7 +46,7 @@ _MESSAGES = {
 }
 
 
-class AlgorithmFault(JobError):
+class AlgorithmError(JobError):
     """The program ended with an exit code other than 0."""
 
 
@@ -137,7 +137,7 @@ class TrainingJobs:
             1, round(job["TrainingEndTime"] - job["TrainingStartTime"])
         )
         if ending.by == "itself" and ending.exit_code != 0:
-            raise AlgorithmFault(f"AlgorithmError: {read_failure(tree)}, exit code: {ending.exit_code}")
+            raise AlgorithmError(f"AlgorithmError: {read_failure(tree)}, exit code: {ending.exit_code}")
         self._enter(scope, job, "Uploading", status=job["TrainingJobStatus"])
         job["ModelArtifacts"] = {"S3ModelArtifacts": upload_results(s3, tree, job)}
         self._finish(scope, job, ending)
@@ -272,7 +272,7 @@ def download_channels(s3: object, tree: Path, job: Members) -> None:
     for channel in job.get("InputDataConfig", []):
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
-            raise ClientFault(f"Channel {channel['ChannelName']} has no S3DataSource.")
+            raise ClientFaultError(f"Channel {channel['ChannelName']} has no S3DataSource.")
         target = tree / "input/data" / channel["ChannelName"]
         target.mkdir()
         if source["S3DataType"] == "ManifestFile":
@@ -312,7 +312,7 @@ def upload_results(s3: object, tree: Path, job: Members) -> str:
     for source, name in (("output/data", "output.tar.gz"), ("model", "model.tar.gz")):
         if source == "model" or any((tree / source).iterdir()):
             with tempfile.NamedTemporaryFile(suffix=".tar.gz") as archive:
-                pack(tree / source, archive, mode="w:gz")  # type: ignore[arg-type]
+                pack(tree / source, archive, mode="w:gz")
                 archive.flush()
                 transfer.upload_file(
                     s3, Path(archive.name), transfer.join_uri(target, name), kms_key_id=output.get("KmsKeyId")

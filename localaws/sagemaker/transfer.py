@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from localaws.runtime.errors import ClientFault
+from localaws.runtime.errors import ClientFaultError
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -25,7 +25,7 @@ def join_uri(uri: str, *parts: str) -> str:
 
 
 def download_object(s3: Any, uri: str, target: Path) -> None:
-    """Raises: ClientFault when it is missing or the role may not read it."""
+    """Raises: ClientFaultError when it is missing or the role may not read it."""
     bucket, key = split_uri(uri)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -34,19 +34,19 @@ def download_object(s3: Any, uri: str, target: Path) -> None:
             for chunk in body.iter_chunks(CHUNK_BYTES):
                 file.write(chunk)
     except (ClientError, BotoCoreError) as error:
-        raise ClientFault(f"Data download failed: {uri}: {error}") from error
+        raise ClientFaultError(f"Data download failed: {uri}: {error}") from error
 
 
 def download_prefix(s3: Any, uri: str, target: Path) -> None:
-    """Every object under a prefix, by its name below it. Raises: ClientFault when there is none."""
+    """Every object under a prefix, by its name below it. Raises: ClientFaultError when there is none."""
     bucket, prefix = split_uri(uri)
     keys = _list_keys(s3, bucket, prefix, uri=uri)
     if not keys:
-        raise ClientFault(
+        raise ClientFaultError(
             f'Data download failed: No S3 objects found under S3 URL "{uri}" given in input data source.'
         )
     for key in keys:
-        download_object(s3, f"s3://{bucket}/{key}", _inside(target, _name_below(key, prefix)))
+        download_object(s3, f"s3://{bucket}/{key}", _inside(target, name_below(key, prefix)))
 
 
 def download_manifest(s3: Any, uri: str, target: Path) -> None:
@@ -57,21 +57,21 @@ def download_manifest(s3: Any, uri: str, target: Path) -> None:
         entries = json.loads(manifest_file.read_bytes())
         prefix = entries[0]["prefix"]
     except (ValueError, LookupError, TypeError) as error:
-        raise ClientFault(f"Data download failed: {uri} is not a manifest file.") from error
+        raise ClientFaultError(f"Data download failed: {uri} is not a manifest file.") from error
     manifest_file.unlink()
     for name in entries[1:]:
         download_object(s3, f"{prefix}{name}", _inside(target, name))
 
 
 def upload_file(s3: Any, file: Path, uri: str, *, kms_key_id: str | None) -> None:
-    """Raises: ClientFault when the role may not write it."""
+    """Raises: ClientFaultError when the role may not write it."""
     bucket, key = split_uri(uri)
     encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_id} if kms_key_id else {}
     try:
         with file.open("rb") as body:
             s3.put_object(Bucket=bucket, Key=key, Body=body, **encryption)
     except (ClientError, BotoCoreError) as error:
-        raise ClientFault(f"Data upload failed: {uri}: {error}") from error
+        raise ClientFaultError(f"Data upload failed: {uri}: {error}") from error
 
 
 def upload_directory(s3: Any, directory: Path, uri: str, *, kms_key_id: str | None) -> None:
@@ -84,7 +84,7 @@ def upload_directory(s3: Any, directory: Path, uri: str, *, kms_key_id: str | No
 
 
 def list_keys(s3: Any, uri: str) -> list[str]:
-    """The keys under a prefix, `directories` left out. Raises: ClientFault when the role may not list."""
+    """The keys under a prefix, `directories` left out. Raises: ClientFaultError when the role may not list."""
     bucket, prefix = split_uri(uri)
     return _list_keys(s3, bucket, prefix, uri=uri)
 
@@ -94,12 +94,12 @@ def _list_keys(s3: Any, bucket: str, prefix: str, *, uri: str) -> list[str]:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     except (ClientError, BotoCoreError) as error:
-        raise ClientFault(f"Data download failed: {uri}: {error}") from error
+        raise ClientFaultError(f"Data download failed: {uri}: {error}") from error
     return [key for key in keys if not key.endswith("/")]
 
 
-def _name_below(key: str, prefix: str) -> str:
-    """`dir/a.csv` is `a.csv` below `dir`, below `dir/` and below `dir/a`."""
+def name_below(key: str, prefix: str) -> str:
+    """An object's name below a prefix: `dir/a.csv` is `a.csv` below `dir`, below `dir/` and below `dir/a`."""
     below = key.removeprefix(prefix)
     if not below:
         return PurePosixPath(key).name
@@ -111,5 +111,5 @@ def _name_below(key: str, prefix: str) -> str:
 def _inside(target: Path, name: str) -> Path:
     path = (target / name).resolve()
     if not path.is_relative_to(target.resolve()):
-        raise ClientFault(f"Data download failed: the object name {name!r} leads out of its channel.")
+        raise ClientFaultError(f"Data download failed: the object name {name!r} leads out of its channel.")
     return path

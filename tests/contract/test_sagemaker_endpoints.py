@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -217,17 +218,17 @@ def test_update_replaces_the_fleet_without_losing_a_request(stand: Stand) -> Non
         while not done.is_set():
             answers.append(stand.invoke()["model"])
 
-    asking = threading.Thread(target=ask)
-    asking.start()
-    second = stand.single("two")
-    endpoint = stand.update(second)
-    done.set()
-    asking.join()
+    with ThreadPoolExecutor(3) as pool:
+        asking = [pool.submit(ask) for _ in range(3)]
+        second = stand.single("two")
+        endpoint = stand.update(second)
+        done.set()
 
     assert endpoint["EndpointConfigName"] == second
     assert "FailureReason" not in endpoint
     assert stand.invoke()["model"] == "two"
-    assert set(answers) <= {"one", "two"}
+    assert [future.exception() for future in asking] == [None] * 3
+    assert set(answers) == {"one", "two"}
 
 
 def test_failed_update_leaves_the_old_fleet_in_service_with_a_reason(stand: Stand) -> None:
