@@ -20,10 +20,7 @@ class TerraformProgress:
     _planned: int = 0
     _done: int = 0
     _running: dict[str, float] = field(default_factory=dict)
-    _spoke_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._spoke_at = self.clock()
+    _spoke_at: float | None = None
 
     def __call__(self, event: Event) -> None:
         if event.kind == "apply_start":
@@ -33,9 +30,17 @@ class TerraformProgress:
             self._running.pop(event.address, None)
         if event.kind in {"change_summary", "apply_errored"}:
             self.report(f"{self.label}: {event.message}")
-        elif event.kind.startswith("apply_") and self.clock() - self._spoke_at >= self.every_s:
-            self._spoke_at = self.clock()
+        elif event.kind.startswith("apply_") and self._is_time():
             self.report(f"{self.label}: {self._done} resources done{self._describe_longest()}")
+
+    def _is_time(self) -> bool:
+        """Once in `every_s`, the first time that long after the first event."""
+        if self._spoke_at is None:
+            self._spoke_at = self.clock()
+        if self.clock() - self._spoke_at < self.every_s:
+            return False
+        self._spoke_at = self.clock()
+        return True
 
     def _describe_longest(self) -> str:
         if not self._running:

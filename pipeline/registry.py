@@ -41,8 +41,8 @@ class Repository:
         self.name = name
         self.credentials = credentials
         self._session = requests.Session()
-        if ca_bundle:
-            self._session.verify = ca_bundle
+        # Given with each call: a session's own is overruled by REQUESTS_CA_BUNDLE.
+        self._verify = ca_bundle
         self._base = ""
 
     @property
@@ -101,7 +101,7 @@ class Repository:
         for scheme in schemes:
             self._base = f"{scheme}://{self.host}"
             try:
-                return self._session.get(f"{self._base}/v2/", timeout=_TIMEOUT_S)
+                return self._session.get(f"{self._base}/v2/", timeout=_TIMEOUT_S, verify=self._verify)
             except (requests.ConnectionError, requests.Timeout) as error:
                 problem = problem or error
         raise BuildError(f"Registry {self.host} cannot be reached: {problem}") from problem
@@ -111,7 +111,9 @@ class Repository:
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
         query = {"scope": f"repository:{self.name}:pull,push", "service": fields.get("service", "")}
         login = (self.credentials.username, self.credentials.password) if self.credentials else None
-        answer = self._session.get(fields["realm"], params=query, auth=login, timeout=_TIMEOUT_S)
+        answer = self._session.get(
+            fields["realm"], params=query, auth=login, timeout=_TIMEOUT_S, verify=self._verify
+        )
         if answer.status_code != 200:
             raise BuildError(f"Registry {self.host} refuses the login: {_reason(answer)}")
         body = answer.json()
@@ -120,7 +122,7 @@ class Repository:
     def _send(self, method: str, path: str, **options: Any) -> requests.Response:
         url = path if path.startswith("http") else self._base + path
         try:
-            return self._session.request(method, url, timeout=_TIMEOUT_S, **options)
+            return self._session.request(method, url, timeout=_TIMEOUT_S, verify=self._verify, **options)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise BuildError(f"Registry {self.host} does not answer: {error}") from error
 

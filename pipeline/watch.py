@@ -15,16 +15,8 @@ from pipeline.runs_table import RunsTable, release_attribute
 Report = Callable[[str], None]
 Run = dict[str, Any]
 
-# A run in one of these goes on only when a person acts, or not at all.
-RESTING = (
-    "Quarantined",
-    "RejectedByGates",
-    "WaitingForApproval",
-    "Approved",
-    "Rejected",
-    "Expired",
-    "Failed",
-)
+GATE = "WaitingForApproval"
+ENDED = ("Quarantined", "RejectedByGates", "Approved", "Rejected", "Expired", "Failed")
 GOOD = (GATE, "Approved")
 
 

@@ -40,7 +40,7 @@ def demo(
         run_steps((TEAR_DOWN, STOP), journey, outcomes)
     else:
         travel(journey, outcomes, keep=keep)
-    kept = keep and not teardown
+    kept = keep and len(outcomes) > 2
     record = write_record(journey, outcomes, kept=kept)
     desk.show(record, text=render_summary(record))
     if kept:

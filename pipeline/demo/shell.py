@@ -19,14 +19,18 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Command:
-    """Arguments of `mlops`, the AWS profile it runs under, and the exit codes that mean it did as it says."""
+    """Arguments of `mlops`, the AWS profile it runs under, and the exit codes that mean it did as it says.
+
+    No profile is the one of the local AWS's own lines, an administrator; before those are known, none.
+    """
 
     arguments: tuple[str, ...]
-    profile: str = "admin"
+    profile: str | None = None
     good: tuple[int, ...] = (0,)
 
     def __str__(self) -> str:
-        return f"AWS_PROFILE={self.profile} mlops {' '.join(self.arguments)}"
+        profile = f"AWS_PROFILE={self.profile} " if self.profile else ""
+        return f"{profile}mlops {' '.join(self.arguments)}"
 
 
 @dataclass
@@ -42,7 +46,9 @@ class Shell:
         """Takes over the lines that `mlops local up` wrote."""
         self.environ |= read_env_file(aws_env)
 
-    def mlops(self, *arguments: str, profile: str = "admin", good: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    def mlops(
+        self, *arguments: str, profile: str | None = None, good: tuple[int, ...] = (0,)
+    ) -> dict[str, Any]:
         """The JSON object that the command prints. Raises: RunError with the command's own message."""
         return self.run(Command(arguments, profile, good))
 
@@ -75,7 +81,7 @@ class Shell:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli", *command.arguments, "--json"],
             cwd=self.checkout,
-            env={**self.environ, "AWS_PROFILE": command.profile},
+            env=self.environ | ({"AWS_PROFILE": command.profile} if command.profile else {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
