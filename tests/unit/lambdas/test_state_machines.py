@@ -1,0 +1,191 @@
+"""Both state machines by their definition: bounded, retried, caught, reachable, and true to the handlers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from machine_templates import render, targets, tasks
+
+MACHINES = ["retraining", "release"]
+LAMBDA = "arn:aws:states:::lambda:invoke"
+GATE = "arn:aws:states:::lambda:invoke.waitForTaskToken"
+SIZE_LIMIT_BYTES = 1024 * 1024
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return render(request.param)
+
+
+def texts(value: Any) -> list[str]:
+    """Every string in a definition."""
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_every_state_is_reached_and_every_target_exists(machine: dict[str, Any]) -> None:
+    states = machine["States"]
+    reached, waiting = set(), [machine["StartAt"]]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting.extend(targets(states[name]))
+
+    assert reached == set(states)
+
+
+def test_every_task_is_bounded_retried_with_jitter_and_caught(machine: dict[str, Any]) -> None:
+    for name, task in tasks(machine).items():
+        assert task["TimeoutSeconds"] > 0, name
+        assert task["Retry"], name
+        for retrier in task["Retry"]:
+            assert retrier["JitterStrategy"] == "FULL", name
+            assert retrier["BackoffRate"] > 1, name
+            assert retrier["MaxDelaySeconds"] <= 60, name
+            assert 0 < retrier["MaxAttempts"] <= 100, name
+            assert "States.ALL" not in retrier["ErrorEquals"], f"{name} would repeat refusals"
+        assert task["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+
+
+def test_every_state_ends_or_goes_on(machine: dict[str, Any]) -> None:
+    for name, state in machine["States"].items():
+        assert list(targets(state)) or state["Type"] in ("Succeed", "Fail"), name
+
+
+def test_a_machine_is_bounded_and_small(machine: dict[str, Any]) -> None:
+    longest = max(task["TimeoutSeconds"] for task in tasks(machine).values())
+
+    assert machine["TimeoutSeconds"] > longest
+    assert len(json.dumps(machine)) < SIZE_LIMIT_BYTES
+
+
+def test_lambda_results_are_selected_so_that_the_state_stays_small(machine: dict[str, Any]) -> None:
+    for name, task in tasks(machine).items():
+        if task["Resource"] == LAMBDA:
+            assert task["ResultSelector"], name
+        assert task["ResultPath"] != "$", name
+
+
+def test_only_jsonpath_is_used(machine: dict[str, Any]) -> None:
+    assert "QueryLanguage" not in machine
+    assert not [text for text in texts(machine) if text.startswith("{%")]
+
+
+def test_every_fail_state_says_why(machine: dict[str, Any]) -> None:
+    for name, state in machine["States"].items():
+        if state["Type"] == "Fail":
+            assert state["Error"], name
+            assert state["CausePath"] in ("$.recorded.reason", "States.JsonToString($.error)"), name
+
+
+@pytest.mark.parametrize(
+    ("name", "handler", "keys"),
+    [
+        ("Claim", "claim", {"model", "execution_arn", "event"}),
+        ("Validate", "validate", {"run_id", "model", "bucket", "key", "version_id"}),
+        ("Judge", "judge", {"run_id", "model", "evaluation_uri", "model_uri"}),
+        ("Gate", "open_gate", {"run_id", "model_package_arn", "smoke", "task_token"}),
+        ("Record", "record", {"run_id", "end", "execution_arn", "entry_id", "since"}),
+    ],
+)
+def test_retraining_calls_its_functions_with_what_they_take(name: str, handler: str, keys: set[str]) -> None:
+    parameters = render("retraining")["States"][name]["Parameters"]
+
+    assert parameters["FunctionName"] == f"{handler}_function_arn"
+    assert {key.removesuffix(".$") for key in parameters["Payload"]} == keys
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("Authorise", {"model_package_arn", "execution_arn", "model", "endpoint_name", "serving"}),
+        ("Deploy", {"release", "serving"}),
+        ("Smoke", {"release", "golden_uri"}),
+        ("Rollback", {"release"}),
+        ("Record", {"run_id", "end", "execution_arn", "entry_id", "since"}),
+    ],
+)
+def test_release_calls_its_functions_with_what_they_take(name: str, keys: set[str]) -> None:
+    parameters = render("release")["States"][name]["Parameters"]
+
+    assert parameters["FunctionName"] == f"{name.lower()}_function_arn"
+    assert {key.removesuffix(".$") for key in parameters["Payload"]} == keys
+
+
+def test_jobs_run_isolated_by_digest_under_the_runs_name() -> None:
+    states = render("retraining", training_image="repo@sha256:1")["States"]
+
+    train, evaluate = states["Train"]["Parameters"], states["Evaluate"]["Parameters"]
+    assert train["AlgorithmSpecification"]["TrainingImage"] == "repo@sha256:1"
+    assert evaluate["AppSpecification"] == {"ImageUri": "repo@sha256:1", "ContainerEntrypoint": ["evaluate"]}
+    assert train["EnableNetworkIsolation"] is True
+    assert evaluate["NetworkConfig"] == {"EnableNetworkIsolation": True}
+    assert train["TrainingJobName.$"] == "$.claim.run_id"
+    assert states["Train"]["TimeoutSeconds"] > train["StoppingCondition"]["MaxRuntimeInSeconds"]
+
+
+def test_a_candidate_is_registered_once_and_pending_with_its_lineage() -> None:
+    request = render("retraining")["States"]["Register"]["Parameters"]
+
+    assert request["ModelApprovalStatus"] == "PendingManualApproval"
+    assert request["ClientToken.$"] == "States.Hash($.claim.run_id, 'MD5')"
+    assert {key.removesuffix(".$") for key in request["CustomerMetadataProperties"]} == {
+        "run_id",
+        "commit",
+        "image_digest",
+        "model_sha256",
+        "evaluation_sha256",
+        "evaluation_uri",
+        "dataset_bucket",
+        "dataset_uri",
+        "dataset_version_id",
+        "dataset_sha256",
+    }
+
+
+def test_an_unanswered_gate_rejects_the_package_and_expires() -> None:
+    states = render("retraining", approval_timeout_s=60)["States"]
+
+    gate = states["Gate"]
+    assert (gate["Resource"], gate["TimeoutSeconds"]) == (GATE, 60)
+    assert gate["Catch"][0]["ErrorEquals"] == ["States.Timeout"]
+    assert gate["Catch"][0]["Next"] == "ExpirePackage"
+    assert states["ExpirePackage"]["Parameters"]["ModelApprovalStatus"] == "Rejected"
+    assert states["ExpirePackage"]["Next"] == "ReportExpired"
+
+
+@pytest.mark.parametrize("name", ["Deploy", "Describe", "Smoke"])
+def test_whatever_fails_after_the_decision_is_rolled_back(name: str) -> None:
+    states = render("release")["States"]
+
+    assert states[name]["Catch"][-1]["Next"] == "StartRollback"
+
+
+def test_a_refusal_touches_nothing() -> None:
+    states = render("release")["States"]
+
+    after, seen = ["ReportRefused"], set()
+    while after:
+        name = after.pop()
+        seen.add(name)
+        after.extend(target for target in targets(states[name]) if target not in seen)
+
+    assert states["Authorise"]["Catch"] == [
+        {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "ReportRefused"}
+    ]
+    assert not seen & {"Deploy", "Rollback", "StartRollback"}
+
+
+def test_the_wait_for_the_endpoint_is_bounded_inside_the_machine() -> None:
+    states = render("release", timeout_s=300)["States"]
+
+    for choice, end in (("IsInService", "TimedOut"), ("IsBack", "RollbackTimedOut")):
+        bound = {"Variable": "$.clock.elapsed_s", "NumericGreaterThanEquals": 300, "Next": end}
+        assert bound in states[choice]["Choices"]
+    assert states["Tick"]["ResultPath"] == "$.clock"
