@@ -123,12 +123,19 @@ locals {
         Sid    = "Trails"
         Effect = "Allow"
         Action = [
-          "cloudtrail:AddTags", "cloudtrail:CreateTrail", "cloudtrail:DeleteTrail", "cloudtrail:DescribeTrails",
+          "cloudtrail:AddTags", "cloudtrail:CreateTrail", "cloudtrail:DeleteTrail",
           "cloudtrail:GetEventSelectors", "cloudtrail:GetInsightSelectors", "cloudtrail:GetTrail",
           "cloudtrail:GetTrailStatus", "cloudtrail:ListTags", "cloudtrail:PutEventSelectors", "cloudtrail:RemoveTags",
           "cloudtrail:StartLogging", "cloudtrail:StopLogging", "cloudtrail:UpdateTrail",
         ]
         Resource = "${local.arn.cloudtrail}:trail/${var.project}-*"
+      },
+      {
+        # No resource type exists for describing trails.
+        Sid      = "FindTrails"
+        Effect   = "Allow"
+        Action   = ["cloudtrail:DescribeTrails"]
+        Resource = "*"
       },
     ]
 

@@ -100,32 +100,23 @@ def kms_resources(request: Request) -> list[str]:
 
 
 def ecr_resources(request: Request) -> list[str]:
-    """The repositories of an operation that names several, or one by its ARN."""
-    if "resourceArn" in request.members:
-        return [str(request.members["resourceArn"])]
-    return [request.arn("ecr", f"repository/{name}") for name in request.members.get("repositoryNames") or ()]
+    """The repositories of an operation that names several."""
+    names = request.members.get("repositoryNames") or ()
+    return tagged_resources(request) or [request.arn("ecr", f"repository/{name}") for name in names]
 
 
 def events_resources(request: Request) -> list[str]:
-    """The rule of the default bus, or what is tagged."""
-    if "ResourceARN" in request.members:
-        return [str(request.members["ResourceARN"])]
+    """The rule of the default bus."""
     if request.operation == "PutEvents" or request.members.get("EventBusName", "default") != "default":
         return []
     name = request.members.get("Rule") or request.members.get("Name")
-    return [request.arn("events", f"rule/{name}")] if name else []
+    return tagged_resources(request) or ([request.arn("events", f"rule/{name}")] if name else [])
 
 
 def cloudwatch_resources(request: Request) -> list[str]:
-    """The alarms, or what is tagged."""
-    if "ResourceARN" in request.members:
-        return [str(request.members["ResourceARN"])]
-    return [request.arn("cloudwatch", f"alarm:{name}") for name in request.members.get("AlarmNames") or ()]
-
-
-def dynamodb_resources(request: Request) -> list[str]:
-    """The table whose tags are read or written."""
-    return [str(request.members["ResourceArn"])] if "ResourceArn" in request.members else []
+    """The alarms of an operation that names several."""
+    names = request.members.get("AlarmNames") or ()
+    return tagged_resources(request) or [request.arn("cloudwatch", f"alarm:{name}") for name in names]
 
 
 def lambda_resources(request: Request) -> list[str]:
@@ -134,21 +125,22 @@ def lambda_resources(request: Request) -> list[str]:
     return [request.arn("lambda", f"function:{name}")] if name else []
 
 
-def cloudtrail_resources(request: Request) -> list[str]:
-    """The trails whose tags are read or written."""
-    if "ResourceId" in request.members:
-        return [str(request.members["ResourceId"])]
-    return [str(arn) for arn in request.members.get("ResourceIdList") or ()]
+def tagged_resources(request: Request) -> list[str]:
+    """What tags are read or written of, which is named by its ARN."""
+    names = ("resourceArn", "ResourceArn", "ResourceARN", "ResourceId")
+    one = [request.members[name] for name in names if name in request.members]
+    return [str(arn) for arn in one or request.members.get("ResourceIdList") or ()]
 
 
 _RESOURCES = {
-    "kms": kms_resources,
+    "cloudtrail": tagged_resources,
+    "dynamodb": tagged_resources,
     "ecr": ecr_resources,
     "events": events_resources,
-    "monitoring": cloudwatch_resources,
-    "cloudtrail": cloudtrail_resources,
-    "dynamodb": dynamodb_resources,
+    "kms": kms_resources,
     "lambda": lambda_resources,
+    "monitoring": cloudwatch_resources,
+    "states": tagged_resources,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from botocore.exceptions import ClientError
 from mend_servers import ACCOUNT, REGION, Server, allow, mended, plain, policy, unique, zip_of
@@ -58,6 +60,18 @@ def tags_of_table(server: Server, name: str) -> list[dict[str, str]]:
     return tags
 
 
+def tags_of_machine(server: Server, name: str) -> list[dict[str, str]]:
+    machine = server.client("stepfunctions").create_state_machine(
+        name=name,
+        roleArn=server.role("states"),
+        definition='{"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}',
+    )["stateMachineArn"]
+    keys = person(server, allow("states:ListTagsForResource", resource=arn("states", "stateMachine:own-*")))
+    answer = server.client("stepfunctions", keys).list_tags_for_resource(resourceArn=machine)
+    tags: list[dict[str, str]] = answer["tags"]
+    return tags
+
+
 def create_function(server: Server, name: str) -> str:
     role = server.role("lambda")
     own = arn("lambda", "function:own-*")
@@ -85,13 +99,14 @@ def describe_alarms(server: Server, *names: str) -> None:
         lambda server: put_rule(server, unique("own")),
         lambda server: describe_alarms(server, "own-alarm"),
         lambda server: tags_of_table(server, unique("own")),
+        lambda server: tags_of_machine(server, unique("own")),
         lambda server: create_function(server, unique("own")),
     ],
-    ids=["alias", "repositories", "rule", "alarms", "table", "function"],
+    ids=["alias", "repositories", "rule", "alarms", "table", "machine", "function"],
 )
-def test_ministack_still_refuses(call: object) -> None:
+def test_ministack_still_refuses(call: Callable[[Server], object]) -> None:
     with pytest.raises(ClientError, match="not authorized"):
-        call(plain())  # type: ignore[operator]
+        call(plain())
 
 
 def test_an_alias_needs_a_permission_for_itself_and_one_for_its_key() -> None:
@@ -138,11 +153,12 @@ def test_every_named_alarm_counts() -> None:
         describe_alarms(mended(), "own-alarm", "foreign-alarm")
 
 
-def test_a_table_whose_tags_are_read_counts() -> None:
-    assert tags_of_table(mended(), unique("own")) == []
+@pytest.mark.parametrize("tags_of", [tags_of_table, tags_of_machine])
+def test_what_tags_are_read_of_counts(tags_of: Callable[[Server, str], list[dict[str, str]]]) -> None:
+    assert tags_of(mended(), unique("own")) == []
 
-    with pytest.raises(ClientError, match="dynamodb:ListTagsOfResource"):
-        tags_of_table(mended(), unique("foreign"))
+    with pytest.raises(ClientError, match="ListTags"):
+        tags_of(mended(), unique("foreign"))
 
 
 def test_a_function_that_is_about_to_be_made_counts() -> None:
