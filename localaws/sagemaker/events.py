@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import threading
+import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+
+from ministack.core.responses import request_scope
+from ministack.services import eventbridge
 
 from localaws.sagemaker.kinds import (
     ENDPOINT,
@@ -22,6 +26,8 @@ from localaws.sagemaker.kinds import (
 )
 from localaws.schema import Members
 from localaws.store import Scope, Store
+
+logger = logging.getLogger(__name__)
 
 DETAIL_TYPES = {
     TRAINING_JOB.name: "SageMaker Training Job State Change",
@@ -44,7 +50,8 @@ class StateChanges:
 
     def __init__(self, store: Store):
         self._store = store
-        self._order = threading.Lock()
+        # One thread: a consumer sees changes in the order they happened.
+        self._sender = ThreadPoolExecutor(1, thread_name_prefix="state-changes")
 
     def publish(self, kind: Kind, scope: Scope, members: Members) -> None:
         """Sends the event of a resource's present state."""
@@ -56,14 +63,16 @@ class StateChanges:
             "Resources": [arn],
             "Detail": json.dumps(detail),
         }
-        threading.Thread(target=self._put, args=(scope, entry), daemon=True).start()
+        self._sender.submit(_put, scope, entry)
 
-    def _put(self, scope: Scope, entry: Members) -> None:
-        from ministack.core.responses import request_scope
-        from ministack.services import eventbridge
 
-        with self._order, request_scope(scope.account_id, scope.region):
+def _put(scope: Scope, entry: Members) -> None:
+    try:
+        with request_scope(scope.account_id, scope.region):
             eventbridge._put_events({"Entries": [entry]}, allow_aws_source=True)
+    except Exception:
+        # Nobody waits for this thread's result.
+        logger.exception("the event of %s is lost", entry["Resources"])
 
 
 def state_change_detail(kind: Kind, members: Members, *, tags: dict[str, str]) -> Members:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from localaws.runtime.platform import Platform
-from localaws.sagemaker import models, tags
+from localaws.sagemaker import definitions, models, tags
 from localaws.sagemaker.catalogue import Catalogue
 from localaws.sagemaker.endpoints import Endpoints
 from localaws.sagemaker.events import StateChanges
 from localaws.sagemaker.invocations import InvocationApi
-from localaws.sagemaker.kinds import DATA_QUALITY_JOB_DEFINITION, MONITORING_SCHEDULE, PIPELINE
 from localaws.sagemaker.metrics import Metrics
 from localaws.sagemaker.model_packages import ModelPackages
 from localaws.sagemaker.processing import ProcessingJobs
@@ -31,9 +30,7 @@ class SageMaker:
         self._metrics = Metrics()
         self._endpoints = Endpoints(catalogue, changes, platform)
         operations = {
-            **catalogue.operations(PIPELINE),
-            **catalogue.operations(MONITORING_SCHEDULE),
-            **catalogue.operations(DATA_QUALITY_JOB_DEFINITION),
+            **definitions.operations(catalogue),
             **models.operations(catalogue),
             **ModelPackages(catalogue, changes).operations(),
             **TrainingJobs(catalogue, changes, platform, self._runs).operations(),

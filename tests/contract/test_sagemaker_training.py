@@ -111,7 +111,9 @@ def test_training_job_logs_to_cloudwatch_under_its_name(aws: LocalAws, start: Ca
     ended(aws, name)
 
     logs, group = aws.client("logs"), "/aws/sagemaker/TrainingJobs"
-    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")["logStreams"]
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")[
+        "logStreams"
+    ]
     events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
     assert [event["message"] for event in events] == ["training on 3 rows"]
 
