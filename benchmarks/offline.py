@@ -99,7 +99,7 @@ def build_network() -> None:
 
 def plant_connection() -> None:
     try:
-        socket.create_connection((PLANTED, PLANTED_PORT), timeout=0.5).close()
+        socket.create_connection((PLANTED, PLANTED_PORT), timeout=0.2).close()
     except OSError:
         return
 

@@ -27,10 +27,10 @@ def make_checkout(folder: Path) -> Path:
 
 
 def run_setup(checkout: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The set-up script as a person runs it, on a machine that has nothing but Python."""
+    """The set-up script on a machine that has nothing but Python: without site-packages, by -S."""
     environment = {"PATH": str(checkout / "bin"), "HOME": str(checkout / "home")}
     return subprocess.run(
-        [sys.executable, str(checkout / "scripts/setup.py"), *arguments],
+        [sys.executable, "-S", str(checkout / "scripts/setup.py"), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -60,7 +60,7 @@ def file_server(folder: Path) -> Iterator[str]:
     """The address of a web server that gives the folder's files."""
     handler = functools.partial(QuietHandler, directory=os.fspath(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from checkout import ROOT, make_checkout, run_setup
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from machine.packages import check_packages, ensure_packages, lock_stamp, make_environment
+from machine.packages import check_packages, ensure_packages, lock_stamp
 
 
 @pytest.fixture
@@ -60,17 +59,17 @@ def test_a_python_without_venv_names_the_debian_package(checkout: Path) -> None:
     assert "apt-get install python3-venv" in done.stderr
 
 
-def test_an_environment_of_another_python_is_not_kept(checkout: Path) -> None:
-    make_ready(checkout)
+def test_an_environment_of_another_python_is_made_anew(checkout: Path) -> None:
     python = checkout / ".venv/bin/python"
-    python.unlink()
+    python.parent.mkdir(parents=True)
     python.write_text("#!/bin/sh\necho 2.7\n")
     python.chmod(0o755)
+    (checkout / "scripts/venv.py").write_text("import sys; sys.exit(f'called with {sys.argv[1:]}')\n")
 
-    make_environment(checkout / ".venv")
+    done = run_setup(checkout, "packages", PYTHONPATH=str(checkout / "scripts"))
 
-    answer = subprocess.run([python, "-c", "import sys; print(sys.version)"], capture_output=True, text=True)
-    assert answer.stdout.strip() == sys.version
+    assert done.returncode == 3
+    assert f"called with ['--clear', '{checkout}/.venv']" in done.stderr
 
 
 def test_the_check_names_every_part_as_json(checkout: Path) -> None:
