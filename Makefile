@@ -34,6 +34,7 @@ lint: packages
 	@$(BIN)/mypy --no-error-summary
 	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary scripts benchmarks .ci
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
+	@$(BIN)/python -m pipeline.cli.docs --check
 
 fix: packages ## formats the code and mends what the linter can mend
 	@$(BIN)/ruff check --fix --quiet .
