@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import docker
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 from docker.errors import DockerException
 
 from pipeline.errors import BuildError, SetupError
-from pipeline.oci import OciImage, list_program_files, make_image
+from pipeline.oci import OciImage, list_program_files, load_layout, make_image, save_layout
 from pipeline.registry import Credentials, Repository, decode_authorization
 from pipeline.settings import Settings
 
@@ -94,6 +95,7 @@ def build_image(
     """Builds one model's image and keeps what it is in build/image/<model>.json."""
     if engine is None:
         image = _bundle_image(settings, model, commit=options.commit)
+        save_layout(image, _layout_folder(settings, model))
         built = _describe(model, engine="none", image_id=image.config.digest, commit=options.commit)
     else:
         prepare_wheelhouse(settings, report)
@@ -102,6 +104,10 @@ def build_image(
         built = _describe(model, engine="docker", image_id=image_id, commit=options.commit)
     save_image(settings, built)
     return built
+
+
+def _layout_folder(settings: Settings, model: str) -> Path:
+    return settings.build / "image" / f"{model}.oci"
 
 
 def _bundle_image(settings: Settings, model: str, *, commit: str) -> OciImage:
@@ -187,19 +193,17 @@ def push_image(
     elif image.engine == "docker":
         digest = _push_with_engine(image, repository)
     else:
-        digest = _push_bundle(_bundle_image(settings, image.model, commit=image.commit), image, repository)
+        digest = _push_layout(load_layout(_layout_folder(settings, image.model)), image, repository)
     pushed = replace(image, uri=f"{repository.uri}@{digest}", digest=digest)
     save_image(settings, pushed)
     return pushed
 
 
-def _push_bundle(bundle: OciImage, image: BuiltImage, repository: Repository) -> str:
-    if bundle.config.digest != image.image_id:
-        raise BuildError(f"The programs of {image.model} changed after the build. Run `mlops build` again.")
-    for blob in (bundle.layer, bundle.config):
+def _push_layout(kept: OciImage, image: BuiltImage, repository: Repository) -> str:
+    for blob in (kept.layer, kept.config):
         repository.push_blob(blob.content, blob.digest)
-    repository.push_manifest(bundle.manifest.content, tag=image.tag)
-    return bundle.manifest.digest
+    repository.push_manifest(kept.manifest.content, tag=image.tag)
+    return kept.manifest.digest
 
 
 def _push_with_engine(image: BuiltImage, repository: Repository) -> str:

@@ -9,11 +9,13 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.errors import BuildError
 from pipeline.registry import MANIFEST_TYPE
 
 PROCESS_LABEL = {"org.mlops.runtime": "process"}
@@ -86,6 +88,47 @@ def make_layer(files: Mapping[str, Path]) -> bytes:
             entry.mode = 0o755 if files[name].stat().st_mode & 0o100 else 0o644
             archive.addfile(entry, io.BytesIO(content))
     return stream.getvalue()
+
+
+def save_layout(image: OciImage, folder: Path) -> None:
+    """Keeps the image, so that what is pushed later is what was built now.
+
+    Source: the OCI Image Layout Specification.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    for blob in (image.manifest, image.config, image.layer):
+        (blobs / blob.digest.removeprefix("sha256:")).write_bytes(blob.content)
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    index = {"schemaVersion": 2, "manifests": [image.manifest.descriptor]}
+    (folder / "index.json").write_bytes(_canonical(index))
+
+
+def load_layout(folder: Path) -> OciImage:
+    """The image that was kept. Raises: BuildError when it is not there, or not as it was."""
+    try:
+        index = json.loads((folder / "index.json").read_bytes())
+        manifest = _load_blob(folder, index["manifests"][0])
+        parts = json.loads(manifest.content)
+        return OciImage(
+            manifest=manifest,
+            config=_load_blob(folder, parts["config"]),
+            layer=_load_blob(folder, parts["layers"][0]),
+        )
+    except FileNotFoundError as error:
+        raise BuildError(f"There is no built image in {folder}. Run `mlops build` first.") from error
+
+
+def _load_blob(folder: Path, descriptor: Mapping[str, str]) -> Blob:
+    digest = descriptor["digest"]
+    blob = Blob(
+        descriptor["mediaType"],
+        (folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes(),
+    )
+    if blob.digest != digest:
+        raise BuildError(f"The image in {folder} was changed after it was built. Run `mlops build` again.")
+    return blob
 
 
 def list_program_files(checkout: Path, model_folder: Path) -> dict[str, Path]:
