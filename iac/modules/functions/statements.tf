@@ -60,6 +60,7 @@ locals {
 
     validate = [
       local.read_model_config,
+      local.update_runs,
       {
         Sid      = "ReadDatasets"
         Effect   = "Allow"
@@ -69,19 +70,20 @@ locals {
       {
         Sid      = "Quarantine"
         Effect   = "Allow"
-        Action   = ["s3:PutObject"]
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
         Resource = "${local.data}/quarantine/*"
       },
       {
         Sid      = "KeepTrainingData"
         Effect   = "Allow"
-        Action   = ["s3:PutObject"]
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
         Resource = "${local.models}/runs/*/train/*"
       },
     ]
 
     judge = [
       local.read_model_config,
+      local.update_runs,
       {
         Sid      = "ReadResults"
         Effect   = "Allow"
@@ -137,7 +139,7 @@ locals {
       {
         Sid      = "KeepReleases"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
+        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
         Resource = "${local.models}/releases/*"
       },
     ]
