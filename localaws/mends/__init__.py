@@ -30,6 +30,8 @@ MENDS = (
     "iam_resources",
     "cloudtrail_trails",
     "cloudtrail_logs",
+    "cloudwatch_alarm_states",
+    "cloudwatch_alarms",
     "denial_messages",
     "service_trust",
     "pass_role",
