@@ -1,4 +1,4 @@
-"""`python -m pipeline.cli.docs` writes docs/cli.md; with --check it only says whether the page is up to date."""
+"""`python -m pipeline.cli.docs` writes docs/cli.md; with --check it says whether the page is up to date."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PREFACE = """# The command line
 
 <!-- Written by `make docs` from the commands themselves. -->
 
-Results go to stdout, progress and errors to stderr. With `--json` a result is one JSON object, and an error is
+Results go to stdout, progress and errors to stderr. With `--json` a result is one JSON object, an error
 `{"error": {"type", "message", "exit_code"}}` on one line.
 
 ## Exit codes
@@ -51,7 +51,8 @@ def render() -> str:
 
 def list_exit_codes() -> Iterator[tuple[int, str]]:
     """Each code of the error tree with what its first error says of itself."""
-    for error in (PipelineError, *PipelineError.__subclasses__()):
+    errors: tuple[type[PipelineError], ...] = (PipelineError, *PipelineError.__subclasses__())
+    for error in errors:
         meaning = "Any other failure of the pipeline." if error is PipelineError else error.__doc__
         yield error.exit_code, " ".join(str(meaning).split())
 

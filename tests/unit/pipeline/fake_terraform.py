@@ -1,4 +1,4 @@
-"""A small program that stands in for Terraform: it says what it was told to say, and remembers how it was called."""
+"""A small program in the place of Terraform: says what it was told to, remembers how it was called."""
 
 from __future__ import annotations
 

@@ -78,13 +78,13 @@ def test_apply_gives_exactly_the_saved_plan(fake_terraform: FakeTerraform, tmp_p
 
 
 def test_a_failure_carries_terraforms_own_diagnosis(fake_terraform: FakeTerraform, tmp_path: Path) -> None:
-    fake_terraform.answer_lines("apply", diagnostic("creating S3 Bucket", "BucketAlreadyExists"), code=1)
+    fake_terraform.answer_lines("apply", diagnostic("creating S3 Bucket", "Exists"), code=1)
 
     with pytest.raises(TerraformError) as failure:
         adapter(fake_terraform, tmp_path).apply(tmp_path / "plan.tfplan")
 
     assert str(failure.value) == (
-        "terraform apply in root failed: creating S3 Bucket [aws_s3_bucket.data] (main.tf:7): BucketAlreadyExists"
+        "terraform apply in root failed: creating S3 Bucket [aws_s3_bucket.data] (main.tf:7): Exists"
     )
 
 
@@ -184,7 +184,7 @@ def test_the_workspace_variable_and_a_missing_configuration_never_reach_terrafor
 
 
 def test_a_missing_terraform_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="Terraform is missing.*make setup"):
+    with pytest.raises(SetupError, match=r"Terraform is missing.*make setup"):
         find_toolchain(tmp_path, {"PATH": str(tmp_path)})
 
 
