@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -15,13 +16,14 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from localaws.certificates import write_certificates
-from localaws.engine import Engine, find_engine
+from localaws.engine import CALL_TIMEOUT_S, Engine, connect, find_engine, label_of, remove_labelled
 from localaws.errors import LocalAwsError, SetupError
 from localaws.profiles import PEOPLE, PROFILES, Keys, create_person, write_profiles
-from localaws.settings import HOST, REGION, Settings
+from localaws.settings import HOST, REGION, STATE_DIR_VARIABLE, Settings
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 60.0
@@ -48,9 +50,9 @@ def start(settings: Settings) -> Status:
     Raises: SetupError when the port is taken, the server runs already or a demanded engine is missing.
     """
     _refuse_second_start(settings)
-    _refuse_taken_port(settings.port)
     runtime, engine = _resolve_runtime(settings)
-    shutil.rmtree(settings.work_dir, ignore_errors=True)
+    remove_left_overs(settings)
+    _refuse_taken_port(settings.port)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     write_certificates(settings)
     root = Keys("AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30))
@@ -76,8 +78,37 @@ def stop(settings: Settings) -> bool:
         _wait_until_gone(pid)
     for file in (settings.pid_file, settings.status_file, settings.env_file, settings.credentials_file):
         file.unlink(missing_ok=True)
-    shutil.rmtree(settings.work_dir, ignore_errors=True)
+    remove_left_overs(settings)
     return pid is not None
+
+
+def remove_left_overs(settings: Settings) -> None:
+    """Ends processes and containers that a killed server of this state directory left, and its scratch files."""
+    deadline = time.monotonic() + STOP_TIMEOUT_S
+    while (left := marked_processes(settings)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    engine = find_engine() if settings.runtime != "process" else None
+    if isinstance(engine, Engine):
+        remove_labelled(connect(engine.host, timeout_s=CALL_TIMEOUT_S), label_of(settings.state_dir))
+    shutil.rmtree(settings.work_dir, ignore_errors=True)
+
+
+def marked_processes(settings: Settings) -> list[int]:
+    """The processes that carry this state directory's mark in their environment."""
+    mark = f"{STATE_DIR_VARIABLE}={settings.state_dir}".encode()
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (directory / "environ").read_bytes()
+        except OSError:
+            # It ended meanwhile, or belongs to somebody else: not one of ours.
+            continue
+        if mark in environment.split(b"\0"):
+            found.append(int(directory.name))
+    return found
 
 
 def read_status(settings: Settings) -> Status | None:
@@ -142,6 +173,7 @@ def _spawn(settings: Settings, root: Keys) -> subprocess.Popen[bytes]:
     environment["AWS_ACCESS_KEY_ID"] = root.access_key_id
     environment["AWS_SECRET_ACCESS_KEY"] = root.secret_access_key
     environment["PYTHONUNBUFFERED"] = "1"
+    environment[STATE_DIR_VARIABLE] = str(settings.state_dir)
     arguments = [
         "--port",
         str(settings.port),

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 
-from localaws.settings import ACCOUNT_ID, HOST, REGION, STATE_DIR_VARIABLE, Settings
+from localaws.settings import ACCOUNT_ID, HOST, REGION, Settings
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -31,7 +31,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "REQUESTS_CA_BUNDLE": str(settings.ca_file),
         "AWS_EC2_METADATA_DISABLED": "true",
         "TMPDIR": str(settings.work_dir),
-        STATE_DIR_VARIABLE: str(settings.state_dir),
     }
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from ministack import app
 from ministack.core import iam_actions, router
 
-from localaws import permissions
+from localaws import permissions, root_key
 from localaws.autoscaling import service as autoscaling
-from localaws.engine import NoEngine, connect, find_engine
+from localaws.engine import CALL_TIMEOUT_S, NoEngine, connect, find_engine
 from localaws.registry import ecr
 from localaws.registry.blobs import BlobStore
 from localaws.registry.http import Registry
@@ -25,7 +25,6 @@ from localaws.sagemaker.service import SageMaker
 from localaws.settings import Settings
 
 Handler = Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]
-ENGINE_TIMEOUT_S = 600
 
 
 class Services:
@@ -48,6 +47,7 @@ class Services:
         register("sagemaker-runtime", self.sagemaker.runtime_api.handle_request, iam_namespace="sagemaker")
         register(autoscaling.NAME, autoscaling.Autoscaling().api.handle_request)
         permissions.install()
+        root_key.install()
 
     def shut_down(self) -> None:
         """Ends everything that runs, and removes it."""
@@ -61,7 +61,7 @@ class Services:
         engine = find_engine()
         if isinstance(engine, NoEngine):
             return None
-        client = connect(engine.host, timeout_s=ENGINE_TIMEOUT_S)
+        client = connect(engine.host, timeout_s=CALL_TIMEOUT_S)
         return ContainerRuntime(client, settings.state_dir, password=self._pull_password)
 
     def _pull_password(self, image: Image) -> str:

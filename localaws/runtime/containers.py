@@ -13,16 +13,14 @@ import requests
 from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
+from localaws.engine import LABEL, label_filter, label_of, remove_labelled
 from localaws.runtime.archives import extract, pack, read_chunks
 from localaws.runtime.errors import ClientFaultError
 from localaws.runtime.images import Image
 from localaws.runtime.workload import ML_ROOT, Workload
 from localaws.settings import HOST
 
-LABEL = "org.mlops.localaws.state-dir"
 SERVE_PORT = "8080/tcp"
-# Longer than any call but a wait, which has no limit.
-ENGINE_TIMEOUT_S = 600
 
 
 class ContainerRuntime:
@@ -30,7 +28,7 @@ class ContainerRuntime:
 
     def __init__(self, client: docker.DockerClient, state_dir: Path, *, password: Callable[[Image], str]):
         self._client = client
-        self._label = {LABEL: str(state_dir)}
+        self._label = label_of(state_dir)
         self._password = password
         self._network_lock = threading.Lock()
         self._pulled: set[str] = set()
@@ -87,7 +85,7 @@ class ContainerRuntime:
     def _serving_network(self) -> str:
         """A bridge whose containers are reached from this machine and reach nothing beyond it."""
         with self._network_lock:
-            found = self._client.networks.list(filters={"label": _filter(self._label)})
+            found = self._client.networks.list(filters={"label": label_filter(self._label)})
             if found:
                 return str(found[0].id)
             network = self._client.networks.create(
@@ -175,21 +173,6 @@ class ContainerRunning:
                 log(line.decode(errors="replace"))
         if rest:
             log(rest.decode(errors="replace"))
-
-
-def remove_labelled(client: docker.DockerClient, label: dict[str, str]) -> None:
-    """Removes the containers and networks that carry a label."""
-    for container in client.containers.list(all=True, filters={"label": _filter(label)}, ignore_removed=True):
-        try:
-            container.remove(force=True, v=True)
-        except NotFound:
-            continue
-    for network in client.networks.list(filters={"label": _filter(label)}):
-        network.remove()
-
-
-def _filter(label: dict[str, str]) -> list[str]:
-    return [f"{name}={value}" for name, value in label.items()]
 
 
 def _cannot_start(workload: Workload, error: APIError) -> ClientFaultError:
