@@ -1,0 +1,73 @@
+"""A whole deployment on the local AWS, driven as a user drives it: by the `mlops` command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one command printed and how it ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.stdout)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where one deployment keeps its files, and how to act in it as a person."""
+
+    build_dir: Path
+    port: int
+    runtime: str
+    demo: dict[str, Any] = field(default_factory=dict)
+
+    def mlops(self, *args: str, profile: str = "deployer", timeout_s: int = 600) -> Result:
+        """Run one `mlops` command as the holder of an AWS profile."""
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "mlops"), *args],
+            cwd=ROOT,
+            env=self.environment(profile),
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def environment(self, profile: str) -> dict[str, str]:
+        env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        env["MLOPS_BUILD_DIR"] = str(self.build_dir)
+        return env | self.aws_variables() | {"AWS_PROFILE": profile}
+
+    def aws_variables(self) -> dict[str, str]:
+        file = self.build_dir / "local" / "aws.env"
+        if not file.exists():
+            return {}
+        return dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
+
+    def client(self, service: str, *, profile: str = "admin") -> Any:
+        """A boto3 client of the local AWS, as a given profile."""
+        aws = self.aws_variables()
+        os.environ["AWS_CONFIG_FILE"] = aws["AWS_CONFIG_FILE"]
+        os.environ["AWS_SHARED_CREDENTIALS_FILE"] = aws["AWS_SHARED_CREDENTIALS_FILE"]
+        os.environ["AWS_ENDPOINT_URL"] = aws["AWS_ENDPOINT_URL"]
+        os.environ["AWS_CA_BUNDLE"] = aws["AWS_CA_BUNDLE"]
+        session = boto3.Session(profile_name=profile, region_name=aws["AWS_REGION"])
+        return session.client(service, config=Config(retries={"mode": "standard"}))

@@ -1,0 +1,198 @@
+"""`train`, `evaluate` and `serve` as SageMaker runs them, but as plain processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from model_programs import MODELS, PORT, Programs, ask, hand_over_model, lay_out, predict, wait_for_ping
+
+from model_src.contract import read_model
+
+
+@pytest.mark.parametrize("name", ["iris", "diabetes", "penguins"])
+def test_a_model_is_trained_evaluated_and_served_by_its_contract_alone(tmp_path: Path, name: str) -> None:
+    programs = lay_out(tmp_path, name)
+    model = read_model(MODELS / name)
+
+    code, output = programs.run("train")
+    assert code == 0, output
+    hand_over_model(programs.base)
+    code, output = programs.run("evaluate")
+    assert code == 0, output
+    report = json.loads((programs.base / "processing" / "output" / "evaluation.json").read_text())
+    with programs.serving():
+        wait_for_ping()
+        answers = predict([dict(golden.instance) for golden in model.golden])
+
+    assert [gate["name"] for gate in report["gates"] if not gate["passed"]] == []
+    assert [answer.get("label") for answer in answers] == [golden.label for golden in model.golden]
+    for answer, golden in zip(answers, model.golden, strict=True):
+        if golden.value is not None:
+            assert answer["value"] == pytest.approx(golden.value, abs=golden.tolerance)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Programs:
+    programs = lay_out(tmp_path_factory.mktemp("iris"), "iris")
+    assert programs.run("train")[0] == 0
+    return programs
+
+
+def test_a_wrong_dataset_ends_with_its_place_in_the_failure_file(tmp_path: Path) -> None:
+    programs = lay_out(tmp_path, "iris")
+    data = programs.base / "input" / "data" / "train" / "train.csv"
+    lines = data.read_text().splitlines()
+    lines[41] = "5.0,many,1.5,0.2,setosa"
+    data.write_text("\n".join(lines))
+
+    code, output = programs.run("train")
+
+    reason = "DatasetError: train.csv:42: column 'sepal_width': 'many' is not a number"
+    assert (code, programs.failure) == (1, reason)
+    assert reason in output
+    assert not (programs.base / "model").exists()
+
+
+def test_a_wrong_contract_ends_with_its_line_in_the_failure_file(tmp_path: Path) -> None:
+    programs = lay_out(tmp_path, "iris")
+    contract = programs.tree / "model" / "model.yaml"
+    contract.write_text(contract.read_text().replace("target: species", "target: kind"))
+
+    assert programs.run("train")[0] == 1
+    assert "model.yaml:5: target-column: target: there is no column 'kind'" in programs.failure
+
+
+def test_a_training_program_that_raises_ends_with_its_reason(tmp_path: Path) -> None:
+    programs = lay_out(tmp_path, "iris")
+    (programs.tree / "model_src" / "split.py").unlink()
+    module = programs.tree / "model_src" / "estimator.py"
+    broken = f'raise ValueError("{"x" * 2000}")\n'
+    module.write_text(module.read_text().replace("    offer = _OFFERS[kind]\n", f"    {broken}", 1))
+
+    code, output = programs.run("train")
+
+    assert code == 1
+    assert programs.failure.startswith("ValueError: xxx")
+    assert len(programs.failure) == 1024
+    assert "Traceback" in output
+
+
+def test_a_refused_hyperparameter_ends_with_the_estimators_words(tmp_path: Path) -> None:
+    programs = lay_out(tmp_path, "iris")
+    programs.set_hyperparameters(C="-1")
+
+    assert programs.run("train")[0] == 1
+    assert programs.failure.startswith(
+        "TrainingError: logistic_regression could not be fitted: InvalidParameter"
+    )
+
+
+def test_sigterm_ends_a_long_training_at_once_and_says_so(tmp_path: Path) -> None:
+    programs = lay_out(tmp_path, "penguins")
+    programs.set_hyperparameters(max_iter="1000000")
+    process = programs.start("train")
+    time.sleep(3)  # in the fit by now
+
+    started = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(timeout=10)
+
+    assert code == 143
+    assert time.monotonic() - started < 1
+    assert programs.failure == "Stopped: SIGTERM arrived before the job was done."
+    assert not (programs.base / "model").exists()
+
+
+def test_a_processing_job_without_a_model_says_so_in_its_exit_message(tmp_path: Path) -> None:
+    programs = lay_out(tmp_path, "iris")
+
+    assert programs.run("evaluate")[0] == 1
+    message = (programs.base / "output" / "message").read_text()
+    assert message.startswith("ArtefactError: There is no ")
+    assert "the job needs an input 'model'" in message
+
+
+def test_the_server_answers_within_half_a_second_of_its_start(trained: Programs) -> None:
+    def start_once() -> float:
+        with trained.serving():
+            return wait_for_ping()
+
+    assert min(start_once() for _ in range(3)) < 0.5
+
+
+def test_a_server_without_a_model_stays_up_and_says_503(tmp_path: Path) -> None:
+    programs = lay_out(tmp_path, "iris")
+
+    with programs.serving() as process:
+        wait_for_ping(503)
+        time.sleep(0.3)
+        status, body = ask("GET", "/ping")
+        alive = process.poll() is None
+
+    assert (status, alive) == (503, True)
+    assert b"There is no model.json" in body
+
+
+def test_a_request_in_hand_is_answered_after_sigterm(trained: Programs) -> None:
+    body = b"5,3.4,1.5,0.2\n" * 400_000
+    answers: list[tuple[int, bytes]] = []
+
+    with trained.serving() as process:
+        wait_for_ping()
+        request = threading.Thread(
+            target=lambda: answers.append(ask("POST", "/invocations", body, content_type="text/csv"))
+        )
+        request.start()
+        time.sleep(0.5)
+        assert not answers, "the request is to be under way when the signal comes"
+        process.send_signal(signal.SIGTERM)
+        request.join(timeout=30)
+        code = process.wait(timeout=30)
+
+    assert code == 0
+    assert answers == [(200, b"setosa\n" * 400_000)]
+
+
+def test_ping_is_answered_while_a_large_body_is_computed(trained: Programs) -> None:
+    body = b"5,3.4,1.5,0.2\n" * 400_000
+
+    with trained.serving(SAGEMAKER_MODEL_SERVER_WORKERS="1"):
+        wait_for_ping()
+        request = threading.Thread(
+            target=ask, args=("POST", "/invocations", body), kwargs={"content_type": "text/csv"}
+        )
+        request.start()
+        time.sleep(0.2)
+        slowest = 0.0
+        while request.is_alive():
+            started = time.monotonic()
+            assert ask("GET", "/ping")[0] == 200
+            slowest = max(slowest, time.monotonic() - started)
+        request.join()
+
+    assert 0 < slowest < 2
+
+
+def test_a_worker_that_dies_is_replaced(trained: Programs) -> None:
+    with trained.serving(SAGEMAKER_MODEL_SERVER_WORKERS="1") as process:
+        wait_for_ping()
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), signal.SIGKILL)
+
+        wait_for_ping()
+        assert predict([[5, 3.4, 1.5, 0.2]])[0]["label"] == "setosa"
+
+
+def test_a_port_that_is_taken_ends_the_server_with_a_message(trained: Programs) -> None:
+    with trained.serving():
+        wait_for_ping()
+        code, output = trained.run("serve")
+
+    assert code != 0
+    assert str(PORT) in output

@@ -1,0 +1,72 @@
+"""The story: a dataset upload becomes an approved production endpoint, on the real Terraform and containers."""
+
+from __future__ import annotations
+
+from deployment import Deployment
+
+
+def test_every_step_did_what_it_says(deployment: Deployment) -> None:
+    steps = {step["name"]: step["ok"] for step in deployment.demo["steps"]}
+
+    assert all(steps.values())
+    assert {"core", "apply", "second plan", "retrain", "approval", "release", "quarantine"} <= set(steps)
+    assert deployment.demo["runtime"] == deployment.runtime
+
+
+def test_the_broken_upload_is_quarantined_with_its_reason(deployment: Deployment) -> None:
+    assert "line 4" in deployment.demo["quarantined"]
+    assert "a lot" in deployment.demo["quarantined"]
+
+
+def test_production_answers_any_aws_client(deployment: Deployment) -> None:
+    status = deployment.mlops("status", "--env", "production", "--json").json
+
+    runtime = deployment.client("sagemaker-runtime")
+    answer = runtime.invoke_endpoint(
+        EndpointName=status["endpoint"], ContentType="text/csv", Accept="text/csv", Body=b"5.1,3.5,1.4,0.2\n"
+    )
+
+    assert answer["Body"].read().decode().split() == ["setosa"]
+
+
+def test_status_names_what_runs_and_where_it_came_from(deployment: Deployment) -> None:
+    status = deployment.mlops("status", "--env", "pro", "--json").json
+
+    assert status["endpoint_config"].endswith(deployment.demo["run_id"])
+    assert status["image_digest"].startswith("sha256:")
+    assert len(status["dataset_sha256"]) == 64
+    assert status["dataset_version_id"]
+    assert status["model_package"].startswith("arn:aws:sagemaker:")
+    assert (status["uploaded_by"], status["approved_by"]) == ("alice", "bob")
+    assert status["in_service_since"]
+
+
+def test_two_event_routes_make_one_training_job(deployment: Deployment) -> None:
+    run_id = deployment.demo["run_id"]
+    machines = deployment.client("stepfunctions")
+    retraining = next(
+        machine["stateMachineArn"]
+        for machine in machines.list_state_machines()["stateMachines"]
+        if "retraining" in machine["name"]
+    )
+    executions = machines.list_executions(stateMachineArn=retraining)["executions"]
+    jobs = deployment.client("sagemaker").list_training_jobs(NameContains=run_id)["TrainingJobSummaries"]
+
+    assert len(executions) >= 2
+    assert len(jobs) == 1
+
+
+def test_history_tells_who_approved_what(deployment: Deployment) -> None:
+    history = deployment.mlops("history", "--env", "production", "--json", profile="approver")
+
+    assert history.exit_code == 0, history.stderr
+    assert deployment.demo["run_id"] in history.stdout
+    assert "bob" in history.stdout
+
+
+def test_trail_files_of_the_upload_reach_the_log_bucket(deployment: Deployment) -> None:
+    s3 = deployment.client("s3")
+    logs = next(b["Name"] for b in s3.list_buckets()["Buckets"] if "staging-logs" in b["Name"])
+    keys = [o["Key"] for o in s3.list_objects_v2(Bucket=logs, Prefix="").get("Contents", [])]
+
+    assert any("/CloudTrail/" in key and key.endswith(".json.gz") for key in keys)

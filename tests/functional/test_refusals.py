@@ -1,0 +1,126 @@
+"""What must be refused is refused, with the reason, and production stays what it was."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deployment import ROOT, Deployment
+
+SAMPLE = ROOT / "model_src" / "models" / "iris" / "train.csv"
+HEADER, *ROWS = SAMPLE.read_text().splitlines()
+
+BROKEN = {
+    "empty": ("", "empty"),
+    "header only": (HEADER + "\n", "rows"),
+    "truncated": ("\n".join([HEADER, *ROWS[:-1], ROWS[-1][:5]]) + "\n", "line"),
+    "without its target": (
+        "\n".join(line.rsplit(",", 1)[0] for line in [HEADER, *ROWS]) + "\n",
+        HEADER.rsplit(",", 1)[1],
+    ),
+    "a word among the numbers": (
+        "\n".join([HEADER, "wide," + ROWS[0].split(",", 1)[1], *ROWS[1:]]) + "\n",
+        "line 2",
+    ),
+}
+
+
+def upload(deployment: Deployment, file: Path) -> str:
+    done = deployment.mlops("upload", str(file), "--json", profile="uploader")
+    assert done.exit_code == 0, done.stderr
+    run_id: str = done.json["run_id"]
+    return run_id
+
+
+def watch(deployment: Deployment, run_id: str, *options: str) -> dict[str, Any]:
+    run: dict[str, Any] = deployment.mlops("watch", run_id, *options, "--json").json
+    return run
+
+
+def production(deployment: Deployment) -> dict[str, Any]:
+    status: dict[str, Any] = deployment.mlops("status", "--env", "production", "--json").json
+    return status
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_dataset_is_quarantined(deployment: Deployment, tmp_path: Path, kind: str) -> None:
+    body, word = BROKEN[kind]
+    file = tmp_path / f"{kind.replace(' ', '-')}.csv"
+    file.write_text(body)
+    before = production(deployment)
+
+    run = watch(deployment, upload(deployment, file))
+
+    assert run["status"] == "Quarantined"
+    assert word in run["reason"]
+    s3 = deployment.client("s3")
+    listing = s3.list_objects_v2(Bucket=run["bucket"], Prefix=f"quarantine/iris/{run['run_id']}/")
+    keys = {entry["Key"].rsplit("/", 1)[1]: entry["Key"] for entry in listing["Contents"]}
+    reason = json.loads(s3.get_object(Bucket=run["bucket"], Key=keys["reason.json"])["Body"].read())
+    assert file.name in keys
+    assert word in json.dumps(reason)
+    assert production(deployment) == before
+
+
+def test_rejected_candidate_leaves_production_alone(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "fewer-rows.csv"
+    file.write_text("\n".join([HEADER, *ROWS[:-3]]) + "\n")
+    before = production(deployment)
+    run_id = upload(deployment, file)
+    assert watch(deployment, run_id)["status"] == "WaitingForApproval"
+
+    by_uploader = deployment.mlops("approve", run_id, "--reason", "mine", "--json", profile="uploader")
+    rejected = deployment.mlops("reject", run_id, "--reason", "not convinced", "--json", profile="approver")
+    run = watch(deployment, run_id, "--past-gate")
+    again = deployment.mlops("approve", run_id, "--reason", "late", "--json", profile="approver")
+
+    assert by_uploader.exit_code == 8
+    assert "alice" in by_uploader.stderr
+    assert rejected.exit_code == 0, rejected.stderr
+    assert run["status"] == "Rejected"
+    assert "not convinced" in run["reason"]
+    assert again.exit_code == 8
+    assert production(deployment) == before
+
+
+def test_second_approval_is_refused(deployment: Deployment) -> None:
+    run_id = deployment.demo["run_id"]
+
+    again = deployment.mlops("approve", run_id, "--reason", "twice", "--json", profile="approver")
+
+    assert again.exit_code == 8
+    assert run_id in again.stderr
+
+
+def test_approval_of_an_unknown_run_is_refused(deployment: Deployment) -> None:
+    unknown = deployment.mlops(
+        "approve", "iris-0000000000000000", "--reason", "why not", "--json", profile="approver"
+    )
+
+    assert unknown.exit_code == 2
+    assert "iris-0000000000000000" in unknown.stderr
+
+
+def test_console_approval_without_a_record_does_not_release(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "console.csv"
+    file.write_text("\n".join([HEADER, *ROWS[:-4]]) + "\n")
+    before = production(deployment)
+    run_id = upload(deployment, file)
+    run = watch(deployment, run_id)
+
+    deployment.client("sagemaker").update_model_package(
+        ModelPackageArn=run["model_package_arn"], ModelApprovalStatus="Approved"
+    )
+    release = deployment.mlops("watch", run_id, "--env", "production", "--json")
+
+    assert release.exit_code == 7
+    assert "approval" in (release.stdout + release.stderr).lower()
+    assert production(deployment) == before
+
+
+def test_apply_takes_a_plan_once(deployment: Deployment) -> None:
+    again = deployment.mlops("apply", "--env", "staging", "--json")
+
+    assert again.exit_code == 6
