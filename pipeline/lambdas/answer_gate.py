@@ -73,5 +73,6 @@ def _approved(
 
 
 def _rejected(package: dict[str, Any]) -> dict[str, str]:
-    reason = package.get("ApprovalDescription") or "no reason was given"
-    return {"status": "Rejected", "by": last_editor(package) or "unknown", "reason": reason}
+    by = last_editor(package) or "unknown"
+    description = package.get("ApprovalDescription") or "no reason was given"
+    return {"status": "Rejected", "by": by, "reason": description.removeprefix(f"rejected by {by}: ")}

@@ -81,7 +81,8 @@ def _from_cause(cause: str) -> str | None:
     if "errorMessage" in facts:
         return str(facts["errorMessage"])
     if "ExecutionArn" in facts:
-        return readable({"Error": facts.get("Error"), "Cause": facts.get("Cause")})
+        inner = str(facts.get("Cause") or "")
+        return _from_cause(inner) or inner or f"execution {facts['ExecutionArn']} is {facts.get('Status')}"
     return _job_reason(facts)
 
 

@@ -66,8 +66,9 @@ def error(cause: Any, name: str = "States.TaskFailed") -> dict[str, str]:
         ),
         (
             error({"ExecutionArn": "arn", "Error": "ReleaseFailed", "Cause": "Endpoint e is Failed: why"}),
-            "ReleaseFailed: Endpoint e is Failed: why",
+            "Endpoint e is Failed: why",
         ),
+        (error({"ExecutionArn": "arn", "Status": "TIMED_OUT"}), "execution arn is TIMED_OUT"),
         (
             error("quota exceeded", "SageMaker.ResourceLimitExceeded"),
             "SageMaker.ResourceLimitExceeded: quota exceeded",

@@ -259,7 +259,7 @@ def test_a_rejection_wakes_the_run_with_its_reason(world: World, production: Set
     assert json.loads(world.stepfunctions.answers["token"]) == {
         "status": "Rejected",
         "by": "bob",
-        "reason": "rejected by bob: too slow",
+        "reason": "too slow",
     }
 
 
