@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, NoCredentialsError
+from typer.testing import CliRunner
+
+from pipeline.cli import app, docs, main, report_error, translate_error
+from pipeline.errors import PipelineError, PlanError, SetupError, UsageError
+from pipeline.settings import Settings, parse_environment, pick_model, read_settings
+
+MLOPS_TOML = 'project = "mlops"\nregion = "us-east-1"\nmodels = ["iris"]\n'
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mlops.toml").write_text(MLOPS_TOML)
+    monkeypatch.chdir(tmp_path)
+    for name in ("MLOPS_BUILD_DIR", "MLOPS_MODELS", "MLOPS_PROJECT", "TF_WORKSPACE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["mlops", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def test_our_errors_are_one_line_and_their_code(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_main(monkeypatch, "apply", "--dry-run")
+
+    assert code == PlanError.exit_code == 6
+    assert capsys.readouterr().err == (
+        "error: There is no saved plan of environment-staging. "
+        "Run `mlops plan --env staging` and read it first.\n"
+    )
+
+
+def test_with_json_an_error_is_one_object(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_main(monkeypatch, "push", "--json")
+
+    said = capsys.readouterr()
+    assert (code, said.out) == (4, "")
+    assert json.loads(said.err) == {
+        "error": {
+            "type": "BuildError",
+            "message": "There is no image of iris yet. Run `mlops build` first.",
+            "exit_code": 4,
+        }
+    }
+
+
+def test_a_message_of_many_lines_becomes_one(capsys: pytest.CaptureFixture[str]) -> None:
+    report_error(PipelineError("first\n  second"), as_json=False)
+
+    assert capsys.readouterr().err == "error: first second\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["destroy", "--env", "production"],
+        ["destroy", "--env", "pro"],
+        ["destroy", "--all"],
+        ["destroy", "--env", "production", "--confirm", "staging"],
+    ],
+)
+def test_production_is_destroyed_only_by_its_name(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert run_main(monkeypatch, *arguments) == UsageError.exit_code
+    assert "Add `--confirm production`" in capsys.readouterr().err
+
+
+def test_an_unknown_environment_is_wrong_usage(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_main(monkeypatch, "plan", "--env", "test") == UsageError.exit_code
+
+
+def test_missing_credentials_are_a_matter_of_setup() -> None:
+    error = translate_error(NoCredentialsError())
+
+    assert isinstance(error, SetupError)
+    assert "AWS_PROFILE" in str(error)
+
+
+def client_error(code: str) -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": "m"}}
+    return ClientError(answer, "DescribeTable")
+
+
+def test_a_refusal_by_aws_is_a_matter_of_setup() -> None:
+    assert isinstance(translate_error(client_error("AccessDeniedException")), SetupError)
+
+
+def test_every_other_error_keeps_its_traceback() -> None:
+    assert translate_error(client_error("InternalError")) is None
+    assert translate_error(KeyError("x")) is None
+
+
+def test_each_command_has_help_and_json() -> None:
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    for name in commands:
+        shown = CliRunner().invoke(app, [name, "--help"]).output
+
+        assert "--json" in shown, name
+    assert len(commands) == 17
+
+
+def test_docs_list_every_exit_code_once() -> None:
+    codes = [code for code, _meaning in docs.list_exit_codes()]
+
+    assert codes == list(range(1, 12))
+
+
+def test_pro_means_production() -> None:
+    assert parse_environment("pro") == "production"
+
+
+def test_settings_come_from_the_file_and_the_environment_wins(checkout: Path) -> None:
+    inside = checkout / "some" / "folder"
+    inside.mkdir(parents=True)
+
+    settings = read_settings({"AWS_REGION": "eu-west-1", "MLOPS_BUILD_DIR": "elsewhere"}, start=inside)
+
+    expected = Settings(checkout.resolve(), checkout.resolve() / "elsewhere", "mlops", "eu-west-1", ("iris",))
+    assert settings == expected
+
+
+def test_an_unknown_setting_is_refused(checkout: Path) -> None:
+    (checkout / "mlops.toml").write_text('projekt = "x"\n')
+
+    with pytest.raises(UsageError, match="unknown keys"):
+        read_settings({})
+
+
+def test_an_unknown_model_is_refused(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="no model 'digits'"):
+        pick_model(settings, "digits")
