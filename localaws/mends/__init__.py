@@ -15,6 +15,7 @@ from localaws.errors import LocalAwsError
 VERSION = "1.5.33"
 
 MENDS = (
+    "stepfunctions_definitions",
     "stepfunctions_executions",
     "stepfunctions_history",
     "stepfunctions_paths",
@@ -30,6 +31,8 @@ MENDS = (
     "iam_resources",
     "cloudtrail_trails",
     "cloudtrail_logs",
+    "ec2_flow_logs",
+    "ec2_vpc_endpoints",
     "cloudwatch_alarm_states",
     "cloudwatch_alarms",
     "denial_messages",

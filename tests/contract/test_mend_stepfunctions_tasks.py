@@ -164,7 +164,7 @@ def test_a_nested_execution_is_waited_for() -> None:
     child = states.create_state_machine(
         name=unique("child"), definition=json.dumps(inner), roleArn=server.role("states")
     )["stateMachineArn"]
-    role = server.role("states", allow("states:StartExecution", "states:DescribeExecution"))
+    role = server.role("states", allow("states:StartExecution", "states:DescribeExecution", "events:*"))
 
     done = server.execute(task(f"{START}.sync:2", {"StateMachineArn": child, "Input": {"a": 1}}), role=role)
 
@@ -202,7 +202,7 @@ def test_what_a_sync_task_started_is_stopped_with_it(ending: str) -> None:
     fields = {"TimeoutSeconds": 2} if ending == "timed out" else {}
     parent = server.start(
         task(f"{START}.sync:2", {"StateMachineArn": child}, **fields),
-        role=server.role("states", allow("states:*")),
+        role=server.role("states", allow("states:*", "events:*")),
     )
     running = until(lambda: states.list_executions(stateMachineArn=child)["executions"], bool)
 
