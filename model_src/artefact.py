@@ -23,7 +23,7 @@ ONNX_FILE: Final = "model.onnx"
 CARD_FILE: Final = "model.json"
 
 _FORMAT = 1
-_MAX_UNPACKED_BYTES = 2 * 1024**3
+MAX_UNPACKED_BYTES: Final = 2 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -113,15 +113,18 @@ def read_artefact(folder: Path) -> Artefact:
     return Artefact(card_from_json((folder / CARD_FILE).read_bytes()), (folder / ONNX_FILE).read_bytes())
 
 
-def read_archive(archive: Path) -> Artefact:
+def read_archive(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Artefact:
     """The model in a model.tar.gz, of which nothing is unpacked to disk: its two files are read to memory.
 
-    Raises: ArtefactError for anything but an archive that holds both and unpacks to at most 2 GiB.
+    Raises: ArtefactError for anything but an archive that holds both and unpacks to at most `max_bytes`.
     """
     wanted = (CARD_FILE, ONNX_FILE)
     files: dict[str, bytes] = {}
     try:
-        with gzip.open(archive) as stream, tarfile.open(fileobj=_Bounded(stream), mode="r|") as tar:
+        with (
+            gzip.open(archive) as stream,
+            tarfile.open(fileobj=_Bounded(stream, max_bytes), mode="r|") as tar,
+        ):
             for member in tar:
                 name = member.name.removeprefix("./")
                 if name in wanted and member.isreg():
@@ -137,13 +140,14 @@ def read_archive(archive: Path) -> Artefact:
 class _Bounded(io.BufferedIOBase):
     """A stream that ends in an error where an honest archive would have ended long before."""
 
-    def __init__(self, stream: gzip.GzipFile) -> None:
+    def __init__(self, stream: gzip.GzipFile, max_bytes: int) -> None:
         self._stream = stream
-        self._left = _MAX_UNPACKED_BYTES
+        self._max_bytes = max_bytes
+        self._left = max_bytes
 
     def read(self, size: int | None = -1) -> bytes:
         content = self._stream.read(self._left + 1 if size is None or size < 0 else size)
         self._left -= len(content)
         if self._left < 0:
-            raise OSError(f"it unpacks to more than {_MAX_UNPACKED_BYTES} bytes")
+            raise OSError(f"it unpacks to more than {self._max_bytes} bytes")
         return content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -33,13 +34,21 @@ def run_job(work: Callable[[], None], *, reason_file: Path) -> int:
 
 
 def _end_on_sigterm(reason_file: Path) -> None:
-    """Waits for SIGTERM in a thread: a Python handler would only run after a fit that spends minutes in C."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    """Answers SIGTERM from a thread of its own: a Python handler would wait for a fit that spends minutes in C.
+
+    A signal mask and `sigwait` would not do: numpy's threads are there already, and take the signal unmasked.
+    """
+    arrival, wakeup = socket.socketpair()
+    wakeup.setblocking(False)
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.set_wakeup_fd(wakeup.fileno(), warn_on_full_buffer=False)
 
     def wait() -> None:
-        signal.sigwait({signal.SIGTERM})
-        _fail("Stopped: SIGTERM arrived before the job was done.", reason_file)
-        os._exit(STOPPED)
+        with wakeup:  # kept from being closed
+            while signal.SIGTERM not in arrival.recv(64):
+                continue
+            _fail("Stopped: SIGTERM arrived before the job was done.", reason_file)
+            os._exit(STOPPED)
 
     threading.Thread(target=wait, daemon=True, name="sigterm").start()
 

@@ -49,10 +49,12 @@ def _schema_problem(document: Document, error: ValidationError) -> Iterator[Prob
 
 
 def _rule_problems(document: Document, names: HyperparameterNames | None) -> Iterator[Problem]:
-    yield from _column_problems(document)
-    yield from _target_problems(document)
+    wrong_columns = [*_column_problems(document), *_target_problems(document)]
+    yield from wrong_columns
     yield from _estimator_problems(document, names)
     yield from _gate_problems(document)
+    if wrong_columns:  # golden requests are held against the columns
+        return
     for index, golden in enumerate(document.value["golden"]):
         yield from _instance_problems(document, index, golden["instance"])
         yield from _expect_problems(document, index, golden["expect"])

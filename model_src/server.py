@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import pwd
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,6 +170,18 @@ async def _read_body(scope: Scope, protocol: Any) -> bytes:
     return bytes(chunks)
 
 
+def check_port(settings: Settings) -> None:
+    """Ends the program where another one listens: granian would share the port with it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise SystemExit(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}."
+            ) from error
+
+
 def give_up_root(user: str) -> None:
     """Makes this process, and those it starts, run as `user` for good."""
     entry = pwd.getpwnam(user)
@@ -180,6 +193,7 @@ def give_up_root(user: str) -> None:
 def main() -> int:
     """Serves until SIGTERM, then answers what has been accepted and ends with 0."""
     settings = read_settings(os.environ)
+    check_port(settings)
     if settings.user and os.geteuid() == 0:
         give_up_root(settings.user)
     server = Granian(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -32,23 +32,23 @@ _VERSIONED = ("scikit-learn", "skl2onnx", "onnx", "onnxruntime", "numpy")
 def main(model_folder: Path) -> int:
     """The exit code of a training job of the model in `model_folder`."""
     base = base_folder(os.environ)
-    return run_job(lambda: run_training(model_folder), reason_file=failure_file(base))
+    return run_job(lambda: run_training(model_folder, os.environ), reason_file=failure_file(base))
 
 
-def run_training(model_folder: Path) -> None:
-    """One whole training job: reads the job's folders, writes the model's.
+def run_training(model_folder: Path, environ: MutableMapping[str, str]) -> None:
+    """One whole training job, from its folders to the model's; adds the SM_* variables to `environ`.
 
     Raises: ModelError with the reason to show.
     """
-    job = read_training_job(os.environ)
-    os.environ.update(variables(job, program="train"))
+    job = read_training_job(environ)
+    environ.update(variables(job, program="train"))
     if len(job.hosts) > 1:
         raise JobError(
             f"This trainer runs on one host; the job has {len(job.hosts)}: set InstanceCount to 1."
         )
     model = override(read_model(model_folder, names=hyperparameter_names), job.hyperparameters)
     dataset = read_dataset(job, model)
-    artefact, summary = fit_artefact(model, dataset, commit=os.environ.get("COMMIT", ""))
+    artefact, summary = fit_artefact(model, dataset, commit=environ.get("COMMIT", ""))
     write_artefact(artefact, job.model)
     # In the form that a training job's metric definitions pick out of the log.
     print("; ".join(f"{name}={value:g}" for name, value in summary.items()), flush=True)  # noqa: T201

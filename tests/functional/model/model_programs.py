@@ -44,7 +44,10 @@ class Programs:
     def run(self, program: str) -> tuple[int, str]:
         """Exit code and output."""
         process = self.start(program)
-        output, _ = process.communicate(timeout=60)
+        try:
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
         return process.returncode, output
 
     @contextmanager

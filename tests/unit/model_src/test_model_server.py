@@ -1,0 +1,266 @@
+"""The server's answers, asked of its application without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from model_examples import AS_CLASSIFICATION, encode, random_data, read_example
+
+from model_src.artefact import Artefact, write_artefact
+from model_src.encoding import Feature
+from model_src.errors import RequestError
+from model_src.request import CSV, JSON, parse_request
+from model_src.response import accepted_type, render_predictions
+from model_src.server import MAX_BODY_BYTES, ModelApp, read_settings
+from model_src.training import fit_artefact
+
+ROW = '{"area": 50, "rooms": 2, "heating": "gas", "district": "north"}'
+
+
+@dataclass
+class Ask:
+    """A request, in the form in which granian gives it to an application."""
+
+    path: str = "/invocations"
+    method: str = "POST"
+    body: bytes | str = f"[{ROW}]"
+    headers: dict[str, str] = field(default_factory=lambda: {"content-type": JSON})
+
+
+@dataclass
+class Connection:
+    """Granian's protocol object: gives the body, takes the response."""
+
+    body: bytes
+    response: tuple[int, dict[str, str], bytes] = (0, {}, b"")
+
+    async def __call__(self) -> bytes:
+        return self.body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self.body), 1_000_000):
+            yield self.body[start : start + 1_000_000]
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.response = status, dict(headers), body
+
+
+def ask(app: ModelApp, request: Ask) -> tuple[int, str, Any]:
+    """Status, content type and body of the answer; a JSON body is parsed."""
+    body = request.body.encode() if isinstance(request.body, str) else request.body
+    connection = Connection(body)
+    asyncio.run(app.__rsgi__(request, connection))
+    status, headers, answer = connection.response
+    kind = headers["content-type"]
+    return status, kind, orjson.loads(answer) if kind == JSON else answer.decode()
+
+
+@pytest.fixture(scope="module")
+def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
+    folder = tmp_path_factory.mktemp("trained")
+    model = read_example(folder, *AS_CLASSIFICATION)
+    return fit_artefact(model, encode(folder, model, random_data("classification")), commit="")[0]
+
+
+@pytest.fixture(scope="module")
+def app(artefact: Artefact, tmp_path_factory: pytest.TempPathFactory) -> ModelApp:
+    folder = tmp_path_factory.mktemp("served")
+    write_artefact(artefact, folder)
+    app = ModelApp(folder)
+    app.load()
+    return app
+
+
+def test_ping_is_honest_before_and_after_a_load_that_fails(tmp_path: Path, app: ModelApp) -> None:
+    ping = Ask(path="/ping", method="GET")
+    unloaded = ModelApp(tmp_path)
+
+    before = ask(unloaded, ping)
+    unloaded.load()
+    after = ask(unloaded, ping)
+
+    assert before == (503, JSON, {"error": "The model is being loaded."})
+    assert after[0] == 503
+    assert "There is no model.json and no model.onnx" in after[2]["error"]
+    assert ask(unloaded, Ask())[0] == 503
+    assert ask(app, ping) == (200, JSON, {})
+
+
+def test_json_is_answered_with_labels_and_probabilities(app: ModelApp) -> None:
+    status, _, answer = ask(app, Ask(body=f'{{"instances": [{ROW}, [150, 5, null, "far"]]}}'))
+
+    assert status == 200
+    assert [prediction["label"] for prediction in answer["predictions"]] == ["low", "high"]
+    assert answer["predictions"][0]["probabilities"].keys() == {"low", "mid", "high"}
+    assert sum(answer["predictions"][0]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_csv_is_answered_with_a_label_a_line(app: ModelApp) -> None:
+    plain = Ask(body="50,2,gas,north\r\n150,5,,far\r\n", headers={"content-type": "text/csv; charset=utf-8"})
+    headed = Ask(
+        body="district,area,rooms,heating\nnorth,50,2,gas\nfar,150,5,\n", headers={"content-type": CSV}
+    )
+
+    assert ask(app, plain) == ask(app, headed) == (200, CSV, "low\nhigh\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", "The body is empty"),
+        ("  \n", "The body is empty"),
+        ("[]", "There are no instances"),
+        ("{", "The body is not JSON"),
+        ("3", "The instances are not a list"),
+        ("{}", 'an object without "instances"'),
+        ('{"instances": [], "more": 1}', "or with more than that"),
+        ("[3]", "Instance 0 is neither a list of values nor an object"),
+        ("[[1, 2]]", "Instance 0 has 2 values; the model has 4 features"),
+        (f'[{ROW}, {{"areas": 1}}]', "Instance 1 has an unknown column 'areas'"),
+        (f'[{ROW}, {{"area": 1}}]', "Instance 1, column 'district': a value is missing"),
+        ('[["50", 2, "gas", "north"]]', "Instance 0, column 'area': '50' is not a number"),
+        ('[[true, 2, "gas", "north"]]', "column 'area': True is not a number"),
+        ('[[[1], 2, "gas", "north"]]', "column 'area': [1] is not a number"),
+        ('[[NaN, 2, "gas", "north"]]', "The body is not JSON"),
+        ('[[1e999, 2, "gas", "north"]]', "The body is not JSON"),
+        ('[[1e39, 2, "gas", "north"]]', "column 'area': 1e+39 is no finite 32-bit number"),
+        ('[[1, 2.5, "gas", "north"]]', "column 'rooms': 2.5 is not an integer"),
+        ('[[1, 2, "wood", "north"]]', "column 'heating': 'wood' is not allowed; allowed are gas, oil"),
+        ('[[1, 2, 3, "north"]]', "column 'heating': 3 is not text"),
+        ("[" * 100_000, "The body is not JSON"),
+        (b"\xff\xfe", "The body is not JSON"),
+        (b"\x80\x04K\x01.", "The body is not JSON"),
+    ],
+)
+def test_a_wrong_json_body_is_refused_with_its_reason(app: ModelApp, body: str | bytes, reason: str) -> None:
+    status, _, answer = ask(app, Ask(body=body))
+
+    assert status == 400
+    assert reason in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("\n\n", "The body is empty"),
+        ("area,rooms,heating,district\n", "There are no instances"),
+        ("50,2,gas,north\n50,2\n", "Instance 1 has 2 values"),
+        ("50,2,gas,north\nmany,2,gas,north\n", "Instance 1, column 'area': 'many' is not a number"),
+        ("nan,2,gas,north", "column 'area': 'nan' is not a finite number"),
+        (",2,gas,north", "column 'area': a value is missing"),
+        ('50,2,"gas,north', "The body is not CSV"),
+        (b"\xff,2,gas,north", "The body is not UTF-8 text"),
+    ],
+)
+def test_a_wrong_csv_body_is_refused_with_its_reason(app: ModelApp, body: str | bytes, reason: str) -> None:
+    status, _, answer = ask(app, Ask(body=body, headers={"content-type": CSV}))
+
+    assert status == 400
+    assert reason in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "reason"),
+    [
+        (Ask(headers={"content-type": "application/x-npy"}), 415, "send text/csv or application/json"),
+        (Ask(headers={}), 415, "Content-Type is not given"),
+        (Ask(headers={"content-type": JSON, "accept": "image/png"}), 406, "Accept is image/png"),
+        (Ask(headers={"content-type": JSON, "content-length": str(MAX_BODY_BYTES + 1)}), 413, "larger than"),
+        (Ask(body=b" " * (MAX_BODY_BYTES + 1)), 413, "larger than"),
+        (Ask(method="GET"), 405, "/invocations is asked with POST, not GET"),
+        (Ask(path="/ping"), 405, "/ping is asked with GET"),
+        (Ask(path="/"), 404, "ask /ping or /invocations"),
+    ],
+    ids=["npy", "no-type", "accept", "declared-size", "chunked-size", "method", "ping-method", "path"],
+)
+def test_a_wrong_request_is_refused_with_its_status(
+    app: ModelApp, request_: Ask, status: int, reason: str
+) -> None:
+    answered, _, answer = ask(app, request_)
+
+    assert answered == status
+    assert reason in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("accept", "sent", "answered"),
+    [
+        (None, CSV, CSV),
+        ("*/*", JSON, JSON),
+        ("text/csv", JSON, CSV),
+        ("application/json;q=0.9, text/csv", CSV, JSON),
+        ("image/png, application/*", JSON, JSON),
+        ("application/json;q=0, */*", CSV, CSV),
+    ],
+)
+def test_accept_chooses_the_form_of_the_answer(accept: str | None, sent: str, answered: str) -> None:
+    assert accepted_type(accept, content_type=sent) == answered
+
+
+def test_json_and_csv_are_the_same_matrix() -> None:
+    features = (Feature("a", "number", True), Feature("b", "category", True, ("x", "y")))
+
+    from_json = parse_request(JSON, b'[[1.5, "x"], [null, "y"], {"a": 0.1}]', features=features)
+    from_csv = parse_request(CSV, b"1.5,x\n,y\n0.1,\n", features=features)
+
+    assert np.array_equal(from_json, from_csv, equal_nan=True)
+    assert from_json.dtype == np.float32
+
+
+def test_an_answer_that_is_not_finite_is_refused(artefact: Artefact) -> None:
+    answers = np.array([[0.1, 0.2, 0.7], [np.nan, np.nan, np.nan]], dtype=np.float32)
+
+    with pytest.raises(RequestError, match="Instance 1 has no finite prediction"):
+        render_predictions(answers, artefact.card, accept=JSON)
+
+
+def test_values_and_labels_with_commas_are_written_whole(artefact: Artefact) -> None:
+    labels = replace(artefact.card, classes=("a,b", 'c"', "d"))
+    values = replace(artefact.card, classes=())
+    probabilities = np.eye(3, dtype=np.float32)
+
+    assert render_predictions(probabilities, labels, accept=CSV) == b'"a,b"\n"c"""\nd\n'
+    assert render_predictions(np.array([1.5, -2], dtype=np.float32), values, accept=CSV) == b"1.5\n-2.0\n"
+    assert render_predictions(np.array([1.5], dtype=np.float32), values, accept=JSON) == (
+        b'{"predictions":[{"value":1.5}]}'
+    )
+
+
+def test_settings_are_sagemakers_variables() -> None:
+    settings = read_settings(
+        {
+            "SAGEMAKER_BASE_DIR": "/base",
+            "SAGEMAKER_BIND_TO_PORT": "9000",
+            "SAGEMAKER_MODEL_SERVER_WORKERS": "3",
+        }
+    )
+
+    assert (settings.model, settings.port, settings.workers) == (Path("/base/model"), 9000, 3)
+    assert read_settings({}).port == 8080
+    assert read_settings({"SM_MODEL_DIR": "/m"}).model == Path("/m")
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("model_src.server", {"sklearn", "skl2onnx", "onnx", "scipy", "pandas", "yaml", "jsonschema"}),
+        ("model_src.evaluation", {"sklearn", "skl2onnx", "onnx", "scipy", "pandas"}),
+    ],
+)
+def test_what_serves_and_judges_imports_no_training_library(module: str, forbidden: set[str]) -> None:
+    program = f"import {module}, sys; print(*sys.modules)"
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+
+    assert not forbidden & set(loaded.split())
