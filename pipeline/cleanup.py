@@ -164,6 +164,19 @@ def remove_images(ecr: Any, repository: str) -> None:
         ecr.batch_delete_image(repositoryName=repository, imageIds=batch)
 
 
+def stop_trails(cloudtrail: Any, prefix: str) -> None:
+    """A trail would log the emptying of the bucket that it logs into."""
+    for arn in cloudtrail.get_paginator("list_trails").paginate().search("Trails[].TrailARN"):
+        if arn and arn.rpartition("/")[2].startswith(prefix):
+            cloudtrail.stop_logging(Name=arn)
+
+
+def empty_buckets(aws: Aws, prefix: str) -> None:
+    listing = next(listing for listing in LISTINGS if listing.kind == "bucket")
+    for bucket in find_resources(aws, prefix, listings=[listing]):
+        empty_bucket(aws.client("s3"), bucket.name)
+
+
 def empty_bucket(s3: Any, bucket: str) -> int:
     """Deletes every version and delete marker, locked ones too; how many."""
     count = 0

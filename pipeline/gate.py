@@ -16,7 +16,7 @@ from pipeline.approval import (
     store_approval,
     write_approval,
 )
-from pipeline.errors import ApprovalError, ApprovalUsedError
+from pipeline.errors import ApprovalError, ApprovalMissingError, ApprovalUsedError
 from pipeline.names import PipelineNames
 from pipeline.runs_table import RunsTable
 
@@ -38,8 +38,7 @@ class Gate:
 def approve_run(gate: Gate, run_id: str, *, approver: str, reason: str, now: datetime) -> Approval:
     """The signed and stored approval. Raises: ApprovalError, UsageError for an unknown run."""
     run = find_waiting_run(gate, run_id)
-    package = describe_package(gate, run)
-    subject = package_subject(package, project=gate.project, environment="production")
+    subject = read_subject(gate, run)
     approval = write_approval(
         subject, author=run.get("uploaded_by"), approver=approver, reason=reason, now=now, valid_for=VALID_FOR
     )
@@ -52,8 +51,8 @@ def approve_run(gate: Gate, run_id: str, *, approver: str, reason: str, now: dat
 
 def reject_run(gate: Gate, run_id: str, *, rejecter: str, reason: str) -> Subject:
     """Ends the run; production is not touched. Raises: ApprovalError, UsageError for an unknown run."""
-    run = find_waiting_run(gate, run_id)
-    subject = package_subject(describe_package(gate, run), project=gate.project, environment="production")
+    subject = read_subject(gate, find_waiting_run(gate, run_id))
+    _refuse_after_approval(gate, run_id)
     gate.sagemaker.update_model_package(
         **answer_request(subject.model_package_arn, status="Rejected", by=rejecter, reason=reason)
     )
@@ -69,14 +68,27 @@ def find_waiting_run(gate: Gate, run_id: str) -> dict[str, Any]:
     return run
 
 
-def describe_package(gate: Gate, run: Mapping[str, Any]) -> dict[str, Any]:
+def read_subject(gate: Gate, run: Mapping[str, Any]) -> Subject:
+    """What is answered for.
+
+    A package that somebody marked Approved without a record (in the console) can still be approved properly: the
+    signed record is what releases, and is written once.
+    """
     package: dict[str, Any] = gate.sagemaker.describe_model_package(ModelPackageName=run["model_package_arn"])
-    if package["ModelApprovalStatus"] != "PendingManualApproval":
-        raise ApprovalUsedError(
-            f"Run {run['run_id']} was answered: its model package is {package['ModelApprovalStatus']} "
-            f"({package.get('ApprovalDescription', 'no description')})."
-        )
-    return package
+    if package["ModelApprovalStatus"] == "Rejected":
+        words = package.get("ApprovalDescription", "no reason")
+        raise ApprovalUsedError(f"Run {run['run_id']} was rejected already: {words}")
+    return package_subject(package, project=gate.project, environment="production")
+
+
+def _refuse_after_approval(gate: Gate, run_id: str) -> None:
+    try:
+        earlier = load_approval(run_id, s3=gate.s3, bucket=gate.names.ledger_bucket).approval
+    except ApprovalMissingError:
+        return
+    raise ApprovalUsedError(
+        f"Run {run_id} was approved already, by {earlier.approver}; it is being released."
+    )
 
 
 def _store(gate: Gate, approval: Approval) -> Approval:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +17,17 @@ _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 def build_package(checkout: Path, target: Path) -> Path:
     """Writes the zip and returns its path."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".part")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    # Two plans side by side both build it; each puts its own in place, and they are the same.
+    with (
+        tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for file in sorted(find_sources(checkout)):
             entry = zipfile.ZipInfo(file.relative_to(checkout).as_posix(), _TIMESTAMP)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes())
-    partial.replace(target)
-    return target
+    return Path(partial.name).replace(target)
 
 
 def find_sources(checkout: Path) -> set[Path]:

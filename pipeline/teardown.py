@@ -7,17 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
+
 from pipeline.aws import Aws
 from pipeline.bootstrap import destroy_bootstrap
 from pipeline.cleanup import (
     Resource,
     empty_bucket,
+    empty_buckets,
     environment_prefix,
     find_resources,
     remove_images,
     remove_job_logs,
     remove_log_groups,
     remove_runtime_resources,
+    stop_trails,
 )
 from pipeline.errors import UsageError
 from pipeline.runs_table import RunsTable
@@ -87,14 +91,28 @@ def describe_operation(target: Stack, applied: Applied) -> Operated:
 def _tear_down_environment(workshop: Workshop, aws: Aws, target: Stack) -> Applied:
     prefix = environment_prefix(workshop.settings, target.environment)
     outputs = read_outputs(workshop, target)
+    stop_trails(aws.client("cloudtrail"), prefix)
     remove_runtime_resources(aws, prefix, report=workshop.report)
-    if "pipeline" in outputs:
+    # Runs belong to the environment that retrains; the others only read its table.
+    if "pipeline" in outputs and outputs["pipeline"]["promotes_from"] is None:
         runs = RunsTable(outputs["pipeline"]["runs_table"], dynamodb=aws.client("dynamodb")).all()
         remove_job_logs(aws.client("logs"), [run["run_id"] for run in runs])
-    applied = destroy_stack(workshop, target)
+    applied = _destroy_patiently(workshop, aws, target)
     # After the destroy, because a function that was still running makes its log group anew.
     remove_log_groups(aws, prefix)
     return applied
+
+
+def _destroy_patiently(workshop: Workshop, aws: Aws, target: Stack) -> Applied:
+    """Destroys once more where a bucket had filled again: a stopped trail delivers for some minutes."""
+    prefix = environment_prefix(workshop.settings, target.environment)
+    trying = Retrying(
+        retry=retry_if_exception(lambda error: "BucketNotEmpty" in str(error)),
+        stop=stop_after_attempt(3),
+        before_sleep=lambda _state: empty_buckets(aws, prefix),
+        reraise=True,
+    )
+    return trying(lambda: destroy_stack(workshop, target))
 
 
 def _tear_down_core(workshop: Workshop, aws: Aws) -> Applied:

@@ -37,7 +37,7 @@ def demo(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if teardown:
         journey.shell.point_at(desk.settings.build / "local" / "aws.env")
-        run_steps((TEAR_DOWN, STOP), journey, outcomes)
+        go_back(journey, outcomes)
     else:
         travel(journey, outcomes, keep=keep)
     kept = keep and len(outcomes) > 2
@@ -59,9 +59,13 @@ def travel(journey: Journey, outcomes: list[Outcome], *, keep: bool) -> None:
     finally:
         if not keep:
             journey.shell.stop()
-            # Both are tried: a teardown that fails must not leave the server running.
-            run_steps((TEAR_DOWN,), journey, outcomes)
-            run_steps((STOP,), journey, outcomes)
+            go_back(journey, outcomes)
+
+
+def go_back(journey: Journey, outcomes: list[Outcome]) -> None:
+    """Both are tried: a teardown that fails must not leave the server running."""
+    run_steps((TEAR_DOWN,), journey, outcomes)
+    run_steps((STOP,), journey, outcomes)
 
 
 def open_journey(desk: Desk, options: Options) -> Journey:

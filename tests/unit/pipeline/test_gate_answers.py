@@ -66,6 +66,9 @@ class S3:
         self.objects[Key] = Body
 
     def get_object(self, *, Key: str, **_rest: str) -> dict[str, Any]:  # noqa: N803
+        if Key not in self.objects:
+            answer: Any = {"Error": {"Code": "NoSuchKey", "Message": ""}}
+            raise ClientError(answer, "GetObject")
         return {"Body": io.BytesIO(self.objects[Key])}
 
 
@@ -131,9 +134,25 @@ def test_a_second_approval_by_somebody_else_is_refused() -> None:
         approve(open_gate(s3=s3), approver="carol")
 
 
-def test_an_answered_package_is_not_answered_again() -> None:
-    with pytest.raises(ApprovalUsedError, match="was answered: its model package is Approved"):
-        approve(open_gate(sagemaker=SageMaker(status="Approved")))
+def test_a_package_approved_in_the_console_still_wants_a_signed_record() -> None:
+    s3 = S3()
+
+    approve(open_gate(s3=s3, sagemaker=SageMaker(status="Approved")))
+
+    assert list(s3.objects) == [f"approvals/{RUN}.json"]
+
+
+def test_a_rejected_package_is_not_approved() -> None:
+    with pytest.raises(ApprovalUsedError, match="was rejected already"):
+        approve(open_gate(sagemaker=SageMaker(status="Rejected")))
+
+
+def test_an_approved_run_is_not_rejected() -> None:
+    s3 = S3()
+    approve(open_gate(s3=s3))
+
+    with pytest.raises(ApprovalUsedError, match="was approved already, by bob; it is being released"):
+        reject_run(open_gate(s3=s3), RUN, rejecter="carol", reason="late")
 
 
 def test_an_approval_that_died_before_its_answer_is_finished_by_the_same_person() -> None:
