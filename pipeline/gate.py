@@ -71,8 +71,8 @@ def find_waiting_run(gate: Gate, run_id: str) -> dict[str, Any]:
 def read_subject(gate: Gate, run: Mapping[str, Any]) -> Subject:
     """What is answered for.
 
-    A package that somebody marked Approved without a record (in the console) can still be approved properly: the
-    signed record is what releases, and is written once.
+    A package that was marked Approved without a record (in the console) can still be approved properly:
+    the signed record is what releases, and is written once.
     """
     package: dict[str, Any] = gate.sagemaker.describe_model_package(ModelPackageName=run["model_package_arn"])
     if package["ModelApprovalStatus"] == "Rejected":
