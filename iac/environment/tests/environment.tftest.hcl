@@ -1,0 +1,104 @@
+# Run with TF_WORKSPACE=staging: the variables are held against the workspace.
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { name = "us-east-1" }
+  }
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_lambda_function" {
+    defaults = { arn = "arn:aws:lambda:us-east-1:123456789012:function:mock" }
+  }
+  mock_resource "aws_sfn_state_machine" {
+    defaults = { arn = "arn:aws:states:us-east-1:123456789012:stateMachine:mock" }
+  }
+  mock_resource "aws_cloudwatch_log_group" {
+    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:mock" }
+  }
+  mock_resource "aws_cloudwatch_event_rule" {
+    defaults = { arn = "arn:aws:events:us-east-1:123456789012:rule/mock" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::mock" }
+  }
+}
+
+override_data {
+  target = data.terraform_remote_state.core
+  values = {
+    outputs = {
+      data_kms_key_arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+      approval_key_arn = "arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111"
+      ledger_bucket    = "mlops-ledger-123456789012"
+    }
+  }
+}
+
+variables {
+  environment    = "staging"
+  state_bucket   = "mlops-tfstate-123456789012"
+  lambda_package = "outputs.tf" # any file: nothing is uploaded
+  commit         = "abcdef1"
+  models         = { iris = {} }
+  images         = { iris = "registry.example/mlops-iris@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }
+}
+
+run "staging_retrains" {
+  command = apply
+
+  assert {
+    condition     = output.pipeline.models.iris.retraining_state_machine_arn != null && output.pipeline.models.iris.dataset_prefix == "datasets/iris/"
+    error_message = "Where nothing is promoted from elsewhere, datasets start runs."
+  }
+  assert {
+    condition     = length(module.functions.arns) == 10
+    error_message = "Staging has every function."
+  }
+}
+
+run "another_environments_variables_are_refused" {
+  command = plan
+
+  variables {
+    environment   = "production"
+    promotes_from = "staging"
+  }
+
+  expect_failures = [var.environment]
+}
+
+run "a_model_without_an_image_is_refused" {
+  command = plan
+
+  variables {
+    images = {}
+  }
+
+  expect_failures = [var.images]
+}
+
+run "a_tagged_image_is_refused" {
+  command = plan
+
+  variables {
+    images = { iris = "registry.example/mlops-iris:latest" }
+  }
+
+  expect_failures = [var.images]
+}
+
+run "a_canary_of_one_instance_is_refused" {
+  command = plan
+
+  variables {
+    models = { iris = { serving = { instance_count = 1, traffic = { type = "CANARY", size_percent = 50, wait_s = 60 } } } }
+  }
+
+  expect_failures = [var.models]
+}

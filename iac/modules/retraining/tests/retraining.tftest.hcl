@@ -1,0 +1,81 @@
+mock_provider "aws" {
+  mock_resource "aws_iam_role" {
+    defaults = { arn = "arn:aws:iam::123456789012:role/mock" }
+  }
+  mock_resource "aws_cloudwatch_event_rule" {
+    defaults = { arn = "arn:aws:events:us-east-1:123456789012:rule/mock" }
+  }
+  mock_resource "aws_sfn_state_machine" {
+    defaults = { arn = "arn:aws:states:us-east-1:123456789012:stateMachine:mock" }
+  }
+}
+
+variables {
+  context     = { partition = "aws", region = "us-east-1", account_id = "123456789012" }
+  project     = "mlops"
+  environment = "staging"
+  model       = "iris"
+  names = {
+    retraining_state_machine = "mlops-staging-retraining-iris"
+    release_state_machine    = "mlops-staging-release-iris"
+    model_package_group      = "mlops-staging-iris"
+    training_role            = "mlops-staging-training-iris"
+    processing_role          = "mlops-staging-processing-iris"
+    answer_rule              = "mlops-staging-answer-iris"
+  }
+  function_arns = {
+    for handler in ["claim", "validate", "judge", "open_gate", "answer_gate", "record"] :
+    handler => "arn:aws:lambda:us-east-1:123456789012:function:mlops-staging-${handler}"
+  }
+  image                  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  repository             = "mlops-iris"
+  training               = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 3600 }
+  evaluation             = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 1800 }
+  approval_timeout_s     = 86400
+  data_bucket            = "mlops-staging-data-123456789012"
+  models_bucket          = "mlops-staging-models-123456789012"
+  kms_key_arn            = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  commit                 = "abcdef1"
+  dead_letters_queue_arn = "arn:aws:sqs:us-east-1:123456789012:mlops-staging-dead-letters"
+  log_retention_days     = 30
+}
+
+run "every_task_of_the_definition_has_a_time_out_and_a_way_out" {
+  command = apply
+
+  assert {
+    condition = alltrue([
+      for state in jsondecode(aws_sfn_state_machine.this.definition).States :
+      state.Type != "Task" || can(state.Catch) && (can(state.TimeoutSeconds) || can(state.TimeoutSecondsPath))
+    ])
+    error_message = "A task without TimeoutSeconds waits for a year; one without Catch ends without a reason."
+  }
+}
+
+run "nothing_of_the_waiting_task_reaches_the_log" {
+  command = apply
+
+  assert {
+    condition     = !aws_sfn_state_machine.this.logging_configuration[0].include_execution_data
+    error_message = "Execution data holds the token that answers the gate."
+  }
+}
+
+run "the_gate_hears_its_own_group_only" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_rule.answer.event_pattern).detail.ModelPackageGroupName == ["mlops-staging-iris"]
+    error_message = "Answers to another group's packages must not wake this model's runs."
+  }
+}
+
+run "a_tag_is_refused" {
+  command = plan
+
+  variables {
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris:latest"
+  }
+
+  expect_failures = [var.image]
+}
