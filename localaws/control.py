@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from localaws.certificates import write_certificates
-from localaws.engine import CALL_TIMEOUT_S, Engine, connect, find_engine, label_of, remove_labelled
+from localaws.engine import (
+    CALL_TIMEOUT_S,
+    Engine,
+    connect,
+    find_engine,
+    label_of,
+    remove_images,
+    remove_labelled,
+)
 from localaws.errors import LocalAwsError, SetupError
 from localaws.profiles import PEOPLE, PROFILES, Keys, create_person, write_profiles
 from localaws.settings import HOST, REGION, STATE_DIR_VARIABLE, Settings
@@ -92,7 +100,10 @@ def remove_left_overs(settings: Settings) -> None:
         time.sleep(0.02)
     engine = find_engine() if settings.runtime != "process" else None
     if isinstance(engine, Engine):
-        remove_labelled(connect(engine.host, timeout_s=CALL_TIMEOUT_S), label_of(settings.state_dir))
+        client = connect(engine.host, timeout_s=CALL_TIMEOUT_S)
+        remove_labelled(client, label_of(settings.state_dir))
+        if settings.pulled_file.exists():
+            remove_images(client, settings.pulled_file.read_text().split())
     shutil.rmtree(settings.work_dir, ignore_errors=True)
 
 

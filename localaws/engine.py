@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import requests
 from docker.context import ContextAPI
-from docker.errors import DockerException, NotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 
 PING_TIMEOUT_S = 3.0
 # Longer than any call but a wait, which has no limit.
@@ -80,6 +80,15 @@ def remove_labelled(client: docker.DockerClient, label: dict[str, str]) -> None:
             continue
     for network in client.networks.list(filters={"label": label_filter(label)}):
         network.remove()
+
+
+def remove_images(client: docker.DockerClient, references: list[str]) -> None:
+    """Removes references to images; layers that others use stay."""
+    for reference in references:
+        try:
+            client.images.remove(reference, noprune=True)
+        except ImageNotFound:
+            continue
 
 
 def _hosts() -> list[str | None]:

@@ -62,7 +62,7 @@ class Services:
         if isinstance(engine, NoEngine):
             return None
         client = connect(engine.host, timeout_s=CALL_TIMEOUT_S)
-        return ContainerRuntime(client, settings.state_dir, password=self._pull_password)
+        return ContainerRuntime(client, settings, password=self._pull_password)
 
     def _pull_password(self, image: Image) -> str:
         # The role's permission to pull was checked when the image was found; the pull itself is this server's.

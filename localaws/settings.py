@@ -70,6 +70,11 @@ class Settings:
         return self.state_dir / "status.json"
 
     @property
+    def pulled_file(self) -> Path:
+        """The images that the server had the engine pull, one reference a line."""
+        return self.work_dir / "pulled-images"
+
+    @property
     def work_dir(self) -> Path:
         """Scratch of the running server: blobs, job directories, temporary files. Gone after `down`."""
         return self.state_dir / "work"

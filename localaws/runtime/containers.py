@@ -18,7 +18,7 @@ from localaws.runtime.archives import extract, pack, read_chunks
 from localaws.runtime.errors import ClientFaultError
 from localaws.runtime.images import Image
 from localaws.runtime.workload import ML_ROOT, Workload
-from localaws.settings import HOST
+from localaws.settings import HOST, Settings
 
 SERVE_PORT = "8080/tcp"
 
@@ -26,12 +26,12 @@ SERVE_PORT = "8080/tcp"
 class ContainerRuntime:
     """Starts workloads as containers. Everything it makes carries this server's label."""
 
-    def __init__(self, client: docker.DockerClient, state_dir: Path, *, password: Callable[[Image], str]):
+    def __init__(self, client: docker.DockerClient, settings: Settings, *, password: Callable[[Image], str]):
         self._client = client
-        self._label = label_of(state_dir)
+        self._label = label_of(settings.state_dir)
+        self._pulled_file = settings.pulled_file
         self._password = password
-        self._network_lock = threading.Lock()
-        self._pulled: set[str] = set()
+        self._lock = threading.Lock()
 
     def start(self, workload: Workload, log: Callable[[str], None]) -> ContainerRunning:
         self._pull(workload.image)
@@ -62,14 +62,8 @@ class ContainerRuntime:
         return running
 
     def remove_all(self) -> None:
-        """Removes every container, network and pulled image reference that carries this server's label."""
+        """Removes every container and network of this server."""
         remove_labelled(self._client, self._label)
-        for reference in self._pulled:
-            try:
-                self._client.images.remove(reference)
-            except (ImageNotFound, APIError):
-                # Somebody else's container uses the image, or its owner removed it: it is not ours to keep.
-                continue
 
     def _pull(self, image: Image) -> None:
         try:
@@ -80,11 +74,12 @@ class ContainerRuntime:
                 self._client.images.pull(image.pinned_uri, auth_config=credentials)
             except APIError as error:
                 raise ClientFaultError(f"Cannot pull {image.uri}: {error.explanation}") from error
-            self._pulled.add(image.pinned_uri)
+            with self._lock, self._pulled_file.open("a") as file:
+                file.write(f"{image.pinned_uri}\n")
 
     def _serving_network(self) -> str:
         """A bridge whose containers are reached from this machine and reach nothing beyond it."""
-        with self._network_lock:
+        with self._lock:
             found = self._client.networks.list(filters={"label": label_filter(self._label)})
             if found:
                 return str(found[0].id)
