@@ -35,16 +35,26 @@ class Gate:
     s3: Any
 
 
-def approve_run(gate: Gate, run_id: str, *, approver: str, reason: str, now: datetime) -> Approval:
-    """The signed and stored approval. Raises: ApprovalError, UsageError for an unknown run."""
-    run = find_waiting_run(gate, run_id)
+def prepare_approval(
+    gate: Gate, run: Mapping[str, Any], *, approver: str, reason: str, now: datetime
+) -> Approval:
+    """The approval as it would be signed. Raises: ApprovalError, when this person may not give it."""
     subject = read_subject(gate, run)
-    approval = write_approval(
+    return write_approval(
         subject, author=run.get("uploaded_by"), approver=approver, reason=reason, now=now, valid_for=VALID_FOR
     )
-    approval = _store(gate, approval)
+
+
+def give_approval(gate: Gate, prepared: Approval) -> Approval:
+    """The signed and stored approval, after which the release begins. Raises: ApprovalUsedError."""
+    approval = _store(gate, prepared)
     gate.sagemaker.update_model_package(
-        **answer_request(subject.model_package_arn, status="Approved", by=approver, reason=reason)
+        **answer_request(
+            approval.subject.model_package_arn,
+            status="Approved",
+            by=approval.approver,
+            reason=approval.reason,
+        )
     )
     return approval
 

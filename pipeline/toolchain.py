@@ -30,11 +30,15 @@ class Toolchain:
 
 @dataclass(frozen=True)
 class SetupRecord:
-    """What set-up left behind; every part may be absent."""
+    """What set-up left behind; every part may be absent.
+
+    `may_have_base`: set-up did not run, so the Dockerfile's own base image may be had.
+    """
 
     terraform: Path | None = None
     terraform_rc: Path | None = None
     base_image: str | None = None
+    may_have_base: bool = False
 
 
 def read_setup(checkout: Path) -> SetupRecord:
@@ -44,6 +48,7 @@ def read_setup(checkout: Path) -> SetupRecord:
         terraform=_existing(values.get("terraform")),
         terraform_rc=_existing(values.get("terraform_rc")),
         base_image=values.get("base_image"),
+        may_have_base=not file.is_file(),
     )
 
 

@@ -37,7 +37,12 @@ def follow_run(
     run = wait_for_run(runs, run_id, patience=patience)
     report(f"{run_id}: {run['status']}, {run['bucket']}/{run['key']} version {run['version_id']}")
     deadline = time.monotonic() + patience.end_s
-    seen = 0
+    # Past the gate only what is new is told; what led there has been seen.
+    seen = (
+        max((number for number, _ in read_progress(states, run["execution_arn"])), default=0)
+        if past_gate
+        else 0
+    )
     while True:
         run = runs.get(run_id)
         for event_id, line in read_progress(states, run["execution_arn"], after=seen):
@@ -76,7 +81,7 @@ def find_run(runs: RunsTable, run_id: str) -> Run | None:
         return None
 
 
-def read_progress(states: Any, execution_arn: str, *, after: int) -> Iterator[tuple[int, str]]:
+def read_progress(states: Any, execution_arn: str, *, after: int = 0) -> Iterator[tuple[int, str]]:
     """Event ids and lines of what the execution did since the event `after`."""
     pages = states.get_paginator("get_execution_history").paginate(executionArn=execution_arn)
     for page in pages:

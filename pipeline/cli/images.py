@@ -33,7 +33,8 @@ def build(
 ) -> None:
     """Build the image of every model, or of one."""
     desk = Desk(as_json=as_json)
-    base = base_image or read_setup(desk.settings.checkout).base_image
+    record = read_setup(desk.settings.checkout)
+    base = base_image or record.base_image
     options = images.BuildOptions(commit=desk.commit, base_image=base, data_input=data_input)
     wanted = [pick_model(desk.settings, model)] if model else desk.settings.models
     if dry_run:
@@ -41,8 +42,10 @@ def build(
         desk.show({"requests": requests}, text="\n".join(str(request) for request in requests))
         return
     client = images.choose_engine(engine)
-    if client is None and engine == "auto":
-        desk.report("No engine answers: building without one. The programs will run as plain processes.")
+    if engine == "auto" and (client is None or not (base or record.may_have_base)):
+        why = "no base image could be had at set-up" if client else "no engine answers"
+        desk.report(f"Building without an engine, because {why}. The programs will run as plain processes.")
+        client = None
     built = [
         images.build_image(desk.settings, name, engine=client, options=options, report=desk.report)
         for name in wanted

@@ -11,7 +11,8 @@ import typer
 from rich.table import Table
 
 from pipeline.cli.desk import Desk, DryRun, Env, Json, Model
-from pipeline.gate import Gate, approve_run, find_waiting_run, reject_run
+from pipeline.evidence import render_evidence
+from pipeline.gate import Gate, find_waiting_run, give_approval, prepare_approval, reject_run
 from pipeline.runs_table import RunsTable
 from pipeline.settings import Environment, pick_model
 from pipeline.upload import dataset_key, upload_dataset
@@ -69,7 +70,10 @@ def watch(
     timeout: Annotated[float, typer.Option(help="Seconds to wait for the end.")] = 3600,
     as_json: Json = False,
 ) -> None:
-    """Follow a run to its gate or end; with --env production, its release. Ends with 7 if it ends badly."""
+    """Follow a run to its gate, with the evidence, or its end; with --env production, its release.
+
+    Ends with 7 if the run ends badly.
+    """
     desk = Desk(as_json=as_json)
     patience = Patience(end_s=timeout)
     table = open_runs(desk, env)
@@ -80,7 +84,7 @@ def watch(
         return
     states = desk.aws.client("stepfunctions")
     run = follow_run(table, states, run_id, past_gate=past_gate, patience=patience, report=desk.report)
-    desk.show(run, text=f"{run_id}: {run['status']}")
+    desk.show(run, text=f"{render_evidence(run)}\n{run_id}: {run['status']}")
     check_run(run)
 
 
@@ -91,13 +95,13 @@ def approve(
     desk = Desk(as_json=as_json)
     gate = open_gate(desk, env)
     person = desk.caller.person
+    run = find_waiting_run(gate, run_id)
+    prepared = prepare_approval(gate, run, approver=person, reason=reason, now=datetime.now(UTC))
     if dry_run:
-        run = find_waiting_run(gate, run_id)
-        desk.show(
-            {"run": run, "approver": person}, text=f"{person} would approve {run_id} ({run['status']})."
-        )
+        text = f"{render_evidence(run)}\n{person} would approve {run_id}."
+        desk.show({"run": run, "approval": prepared.record()}, text=text)
         return
-    approval = approve_run(gate, run_id, approver=person, reason=reason, now=datetime.now(UTC))
+    approval = give_approval(gate, prepared)
     desk.show(approval.record(), text=f"{run_id} is approved by {person}; production follows.")
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pipeline.demo.shell import Command, Report, Shell
 from pipeline.errors import RunError
+from pipeline.evidence import render_evidence
 from pipeline.settings import Settings
 
 Runtime = Literal["auto", "container", "process"]
@@ -137,7 +138,7 @@ def retrain(journey: Journey) -> None:
 
 def approve(journey: Journey) -> None:
     facts = journey.facts
-    show_evidence(journey.report, facts.evidence)
+    journey.report(render_evidence(facts.evidence))
     approved = journey.options.ask(facts.evidence)
     word, reason = ("approve", "the evidence is good") if approved else ("reject", "not convinced")
     journey.shell.mlops(word, facts.run_id, "--reason", reason, profile="approver")
@@ -240,13 +241,6 @@ def read_type(address: str) -> str:
     """`aws_iam_role` of `module.retraining["iris"].module.role.aws_iam_role.this`."""
     parts = [part for part in address.replace('"]', "").split(".") if part.startswith("aws_")]
     return parts[0].partition("[")[0] if parts else address
-
-
-def show_evidence(report: Report, run: dict[str, Any]) -> None:
-    for name in ("run_id", "uploaded_by", "version_id", "dataset_sha256", "rows", "model_package_arn"):
-        report(f"  {name}: {run.get(name)}")
-    for name in ("metrics", "smoke"):
-        report(f"  {name}: {run.get(name)}")
 
 
 def note_apply(journey: Journey, applied: dict[str, Any]) -> None:

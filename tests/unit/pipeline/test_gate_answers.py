@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.errors import ApprovalError, ApprovalUsedError, SelfApprovalError, UsageError
-from pipeline.gate import Gate, approve_run, reject_run
+from pipeline.gate import Gate, find_waiting_run, give_approval, prepare_approval, reject_run
 from pipeline.names import PipelineNames
 from pipeline.runs_table import RunsTable
 
@@ -84,7 +84,8 @@ def open_gate(*, runs: Runs | None = None, sagemaker: SageMaker | None = None, s
 
 
 def approve(gate: Gate, run_id: str = RUN, approver: str = "bob") -> object:
-    return approve_run(gate, run_id, approver=approver, reason="good", now=NOW)
+    run = find_waiting_run(gate, run_id)
+    return give_approval(gate, prepare_approval(gate, run, approver=approver, reason="good", now=NOW))
 
 
 def test_an_approval_is_stored_before_the_package_is_answered() -> None:
