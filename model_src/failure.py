@@ -34,7 +34,7 @@ def run_job(work: Callable[[], None], *, reason_file: Path) -> int:
 
 
 def _end_on_sigterm(reason_file: Path) -> None:
-    """Answers SIGTERM from a thread of its own: a Python handler would wait for a fit that spends minutes in C.
+    """Answers SIGTERM from a thread: a Python handler would wait for a fit that spends minutes in C.
 
     A signal mask and `sigwait` would not do: numpy's threads are there already, and take the signal unmasked.
     """
