@@ -97,4 +97,8 @@ variable "release_timeout_s" {
     condition     = var.release_timeout_s >= 60 && var.release_timeout_s <= 28800
     error_message = "release_timeout_s must be between 60 and 28,800."
   }
+  validation {
+    condition     = var.release_timeout_s / var.poll_interval_s <= 1000
+    error_message = "release_timeout_s may be at most 1,000 times poll_interval_s: an execution's history ends after 25,000 events, and a look costs 11."
+  }
 }
