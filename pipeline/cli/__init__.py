@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 
 import typer
@@ -56,6 +57,8 @@ for command in (
 
 def main() -> None:
     """Runs a command. Our own errors are one line and a documented exit code; others keep their traceback."""
+    # As for Ctrl-C: Terraform is interrupted and gives back its lock, and a demo tears down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except Exception as error:

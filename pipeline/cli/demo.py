@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from typing import Annotated, Any
 
@@ -34,7 +33,6 @@ def demo(
         return
     journey = open_journey(desk, Options(runtime=runtime, port=port, ask=lambda _evidence: yes or ask()))
     outcomes: list[Outcome] = []
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if teardown:
         journey.shell.point_at(desk.settings.build / "local" / "aws.env")
         go_back(journey, outcomes)
@@ -58,7 +56,6 @@ def travel(journey: Journey, outcomes: list[Outcome], *, keep: bool) -> None:
         run_steps(JOURNEY, journey, outcomes)
     finally:
         if not keep:
-            journey.shell.stop()
             go_back(journey, outcomes)
 
 

@@ -55,7 +55,12 @@ class Shell:
     def run_together(self, commands: Sequence[Command]) -> list[dict[str, Any]]:
         """The same for commands side by side, in their order."""
         with ThreadPoolExecutor(max_workers=len(commands)) as pool:
-            return list(pool.map(self.run, commands))
+            try:
+                return list(pool.map(self.run, commands))
+            except BaseException:
+                # Leaving the pool waits for the others; nobody waits for their result any more.
+                self._stop()
+                raise
 
     def run(self, command: Command) -> dict[str, Any]:
         self.report(f"$ {command}")
@@ -63,8 +68,13 @@ class Shell:
         errors: list[str] = []
         reader = threading.Thread(target=self._relay, args=(process, errors), daemon=True)
         reader.start()
-        out = process.stdout.read() if process.stdout else ""
-        process.wait()
+        try:
+            out = process.stdout.read() if process.stdout else ""
+            process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
         reader.join()
         self._running.discard(process)
         if process.returncode not in command.good:
@@ -72,7 +82,7 @@ class Shell:
         result: dict[str, Any] = json.loads(out)
         return result
 
-    def stop(self) -> None:
+    def _stop(self) -> None:
         """Interrupts what still runs, so that Terraform gives back its locks."""
         for process in list(self._running):
             process.terminate()

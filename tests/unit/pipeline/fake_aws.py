@@ -18,7 +18,7 @@ class Pages:
         yield self._answer
 
     def search(self, expression: str) -> Iterator[Any]:
-        found = jmespath.search(expression, self._answer)
+        found: Any = jmespath.search(expression, self._answer)
         return iter(found if isinstance(found, list) else [found])
 
 
@@ -29,20 +29,22 @@ class Client:
         self.answers = answers
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
+    def answer(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        return self.answers[operation](**request) if operation in self.answers else {}
+
     def get_paginator(self, operation: str) -> Any:
         client = self
 
         class Paginator:
             def paginate(self, **request: Any) -> Pages:
-                answer = client.answers.get(operation, lambda **_request: {})
-                return Pages(answer(**request))
+                return Pages(client.answer(operation, request))
 
         return Paginator()
 
     def __getattr__(self, operation: str) -> Any:
         def call(**request: Any) -> dict[str, Any]:
             self.calls.append((operation, request))
-            return self.answers.get(operation, lambda **_request: {})(**request)
+            return self.answer(operation, request)
 
         return call
 
