@@ -16,6 +16,8 @@ from typing import Any
 import boto3
 
 from pipeline.names import PipelineNames, parse_names
+from pipeline.settings import parse_environment, read_settings
+from pipeline.stack import Stack, output_file
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build/bench"
@@ -55,7 +57,8 @@ class Deployment:
         return int(json.loads((self.build / "local/status.json").read_text())["pid"])
 
     def names(self, environment: str) -> PipelineNames:
-        outputs = json.loads((self.build / f"outputs/{environment}.json").read_text())
+        stack = Stack("environment", parse_environment(environment))
+        outputs = json.loads(output_file(read_settings(self.environment()), stack).read_text())
         return parse_names(outputs["pipeline"])
 
     def client(self, service: str, *, profile: str) -> Any:
