@@ -1,8 +1,8 @@
 """Mends of ministack's own services, one module each. `apply` is called once, before the server starts.
 
-A mend's docstring says what AWS does (and which page says so), what ministack does instead, and which names of
-ministack it hooks. Each has a contract test, `tests/contract/test_mend_<name>.py`, which shows on an unmended
-ministack that it is needed and on the local AWS that it works.
+A mend's docstring says what AWS does (and which page says so), what ministack does instead, and which names
+of ministack it hooks. Each has a contract test, `tests/contract/test_mend_<name>.py`, which shows on an
+unmended ministack that it is needed and on the local AWS that it works.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """CloudTrail: API calls become records, and those that change something become EventBridge events.
 
-AWS: each call is recorded with who made it (sessions with the role that issued them), what was asked and answered,
-    refusals included; a logging trail's selectors decide which records it delivers, and EventBridge gets the
-    delivered ones that change something as "AWS API Call via CloudTrail" ["CloudTrail record contents", "Logging
-    data events", "AWS service events delivered via AWS CloudTrail"].
-ministack: records an IAM user named after the access key, no answer, no error, a multipart upload's end and a copy
-    under wrong names, whatever the trails say, and sends nothing to EventBridge.
+AWS: each call is recorded with who made it (sessions with the role that issued them), what was asked and
+    answered, refusals included; a logging trail's selectors decide which records it delivers, and
+    EventBridge gets the delivered ones that change something as "AWS API Call via CloudTrail" ["CloudTrail
+    record contents", "Logging data events", "AWS service events delivered via AWS CloudTrail"].
+ministack: records an IAM user named after the access key, no answer, no error, a multipart upload's end and
+    a copy under wrong names, whatever the trails say, and sends nothing to EventBridge.
 Hook: `app.py::_maybe_record_cloudtrail` (off) and `exchanges`; LookupEvents reads the same queue as before.
 """
 

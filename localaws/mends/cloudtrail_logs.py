@@ -1,16 +1,17 @@
 """CloudTrail: a trail delivers log files to its bucket, and signed digests of them.
 
 AWS: records are delivered, gzipped, about every five minutes as
-    `AWSLogs/<account>/CloudTrail/<region>/<date>/<account>_CloudTrail_<region>_<minute>_<random>.json.gz`; with log
-    file validation a digest an hour names the files with their hashes, is signed with RSA, and carries the signature
-    of the digest before it. ListPublicKeys gives the keys; GetTrailStatus tells the last delivery; a bucket that
-    does not let CloudTrail write is refused ["Understanding log file names", "CloudTrail digest file structure",
-    "Amazon S3 bucket policy for CloudTrail", API pages of CreateTrail and GetTrailStatus].
+    `AWSLogs/<account>/CloudTrail/<region>/<date>/<account>_CloudTrail_<region>_<minute>_<random>.json.gz`;
+    with log file validation a digest an hour names the files with their hashes, is signed with RSA, and
+    carries the signature of the digest before it. ListPublicKeys gives the keys; GetTrailStatus tells the
+    last delivery; a bucket that does not let CloudTrail write is refused ["Understanding log file names",
+    "CloudTrail digest file structure", "Amazon S3 bucket policy for CloudTrail", API pages of CreateTrail
+    and GetTrailStatus].
 ministack: delivers nothing, has no ListPublicKeys, and takes any bucket.
 Hook: `services/cloudtrail.py::_DISPATCH`; records come from `cloudtrail_events`.
 
-Files are due every few seconds and digests every half minute, and when a trail stops. CloudTrail's own writes are not
-recorded, so a trail that watches its own bucket does not feed itself (on AWS it does).
+Files are due every few seconds and digests every half minute, and when a trail stops. CloudTrail's own
+writes are not recorded, so a trail that watches its own bucket does not feed itself (on AWS it does).
 """
 
 from __future__ import annotations

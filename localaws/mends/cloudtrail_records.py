@@ -1,7 +1,7 @@
 """A CloudTrail record of one API call.
 
-Not a mend: `cloudtrail_events` uses it. Source: "CloudTrail record contents", "CloudTrail userIdentity element",
-"Amazon S3 CloudTrail events".
+Not a mend: `cloudtrail_events` uses it. Source: "CloudTrail record contents", "CloudTrail userIdentity
+element", "Amazon S3 CloudTrail events".
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def resources(request: Request, name: str) -> list[dict[str, str]]:
     )
     if not isinstance(arn, str) or not arn.startswith("arn:"):
         return []
-    return [{"accountId": request.account_id, "ARN": arn, **_resource_type(request.service, arn)}]
+    return [{"accountId": request.account_id, "ARN": arn, **_resource_type(request.service)}]
 
 
 def s3_bucket(request: Request) -> str:
@@ -240,7 +240,7 @@ def _s3_resources(request: Request, name: str) -> list[dict[str, str]]:
     return found
 
 
-def _resource_type(service: str, arn: str) -> dict[str, str]:
+def _resource_type(service: str) -> dict[str, str]:
     names = {"lambda": "AWS::Lambda::Function", "dynamodb": "AWS::DynamoDB::Table", "kms": "AWS::KMS::Key"}
     if service == "sagemaker-runtime":
         return {"type": "AWS::SageMaker::Endpoint"}

@@ -1,7 +1,7 @@
 """CloudTrail: a trail reads back what it was created with.
 
-AWS: GetTrail and DescribeTrails give the log group, its role and the key; ListTags the tags of CreateTrail [API page
-    of CreateTrail].
+AWS: GetTrail and DescribeTrails give the log group, its role and the key; ListTags the tags of CreateTrail
+    [API page of CreateTrail].
 ministack: drops the log group, its role and the tags of CreateTrail, so that Terraform plans them again.
 Hook: `services/cloudtrail.py::_DISPATCH["CreateTrail"]`.
 """

@@ -1,15 +1,15 @@
 """CloudWatch: an alarm looks at its own metric, period by period, and says when there is no data.
 
-AWS: an alarm evaluates EvaluationPeriods data points of the metric with its dimensions (or of its metric math); it is
-    in ALARM when DatapointsToAlarm of them breach; what is missing counts as TreatMissingData says; every change of
-    state is an EventBridge event ["Using Amazon CloudWatch alarms", "Configuring how CloudWatch alarms treat missing
-    data", "Alarm events and EventBridge"].
-ministack: takes the points of every dimension together as one value, knows neither missing data nor M of N, leaves an
-    alarm in its state when the metric ends, and sends no event.
+AWS: an alarm evaluates EvaluationPeriods data points of the metric with its dimensions (or of its metric
+    math); it is in ALARM when DatapointsToAlarm of them breach; what is missing counts as TreatMissingData
+    says; every change of state is an EventBridge event ["Using Amazon CloudWatch alarms", "Configuring how
+    CloudWatch alarms treat missing data", "Alarm events and EventBridge"].
+ministack: takes the points of every dimension together as one value, knows neither missing data nor M of N,
+    leaves an alarm in its state when the metric ends, and sends no event.
 Hook: `services/cloudwatch.py::_evaluate_alarm`, `::record_metric`, `::_dispatch_alarm_actions`.
 
-Periods end now, not at full minutes, so that an alarm changes as soon as its data does; one without new data is
-looked at again every period, ten seconds at least.
+Periods end now, not at full minutes, so that an alarm changes as soon as its data does; one without new
+data is looked at again every period, ten seconds at least.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 logger = logging.getLogger(__name__)
 _evaluated_at: dict[str, float] = {}
-# How many points an alarm's series had when it was last evaluated: new ones are a reason to look again, and the
-# state someone set by hand stays until then.
+# How many points an alarm's series had when it was last evaluated: new ones are a reason to look again, and
+# a state that was set by hand stays until then.
 _points_seen: dict[str, list[int]] = {}
 
 

@@ -1,10 +1,10 @@
 """CloudWatch: an alarm reads back as it was put.
 
-AWS: DescribeAlarms gives every member of PutMetricAlarm and PutCompositeAlarm, metric math included; an alarm on an
-    extended statistic has no Statistic, one on metric math no metric of its own [API pages of MetricAlarm,
-    CompositeAlarm and PutMetricAlarm].
-ministack: drops Metrics, InsufficientDataActions (query protocol) and what is beyond the name, state and threshold in
-    the XML that Terraform reads; Statistic is Average where there is none.
+AWS: DescribeAlarms gives every member of PutMetricAlarm and PutCompositeAlarm, metric math included; an
+    alarm on an extended statistic has no Statistic, one on metric math no metric of its own [API pages of
+    MetricAlarm, CompositeAlarm and PutMetricAlarm].
+ministack: drops Metrics, InsufficientDataActions (query protocol) and what is beyond the name, state and
+    threshold in the XML that Terraform reads; Statistic is Average where there is none.
 Hook: `services/cloudwatch.py::_put_metric_alarm`, `::_describe_alarms`, `::_cbor_alarm`.
 """
 

@@ -71,7 +71,8 @@ def _missing_xml(endpoint: dict[str, Any]) -> str:
     private_dns = str(endpoint.get("PrivateDnsEnabled", False)).lower()
     addresses = ""
     if endpoint["VpcEndpointType"] == "Interface":
-        addresses = "<ipAddressType>ipv4</ipAddressType><dnsOptions><dnsRecordIpType>ipv4</dnsRecordIpType></dnsOptions>"
+        dns = "<dnsOptions><dnsRecordIpType>ipv4</dnsRecordIpType></dnsOptions>"
+        addresses = f"<ipAddressType>ipv4</ipAddressType>{dns}"
     return (
         f"<privateDnsEnabled>{private_dns}</privateDnsEnabled><groupSet>{groups}</groupSet>{addresses}"
         f"<policyDocument>{escape(endpoint.get('PolicyDocument', DEFAULT_POLICY))}</policyDocument>"

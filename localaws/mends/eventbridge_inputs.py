@@ -1,8 +1,9 @@
 """EventBridge: what a target is given, exactly.
 
 AWS: paths of an input transformer may index arrays; a path that is not in the event gives an empty string;
-    `<aws.events.event>` writes `detailType`; a placeholder without a path, two kinds of input, and a state machine
-    without a role are refused by PutTargets ["Amazon EventBridge input transformation", API page of PutTargets].
+    `<aws.events.event>` writes `detailType`; a placeholder without a path, two kinds of input, and a state
+    machine without a role are refused by PutTargets ["Amazon EventBridge input transformation", API page of
+    PutTargets].
 ministack: follows dots only, writes `detail-type`, and refuses nothing.
 Hook: `services/eventbridge.py::_apply_input_transformer`, `::_put_targets`.
 """

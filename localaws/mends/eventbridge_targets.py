@@ -1,11 +1,11 @@
-"""EventBridge: targets are reached with a permission, again when they fail, and by way of a dead-letter queue.
+"""EventBridge: targets are reached with a permission, again after a failure, or through a dead letter.
 
-AWS: a state machine is started in the target's role, under the event's name; Lambda, SQS and SNS are reached as
-    events.amazonaws.com, if their resource policies let the rule, or in the target's role. Throttling and outages
-    are retried with backoff and jitter, 185 times or 24 hours unless the target says otherwise; a refusal is not.
-    What was not delivered goes to the dead-letter queue with the reason, and is counted in AWS/Events ["How
-    EventBridge retries delivering events", "Using dead-letter queues", "Using IAM roles", "Monitoring Amazon
-    EventBridge"].
+AWS: a state machine is started in the target's role, under the event's name; Lambda, SQS and SNS are
+    reached as events.amazonaws.com, if their resource policies let the rule, or in the target's role.
+    Throttling and outages are retried with backoff and jitter, 185 times or 24 hours unless the target says
+    otherwise; a refusal is not. What was not delivered goes to the dead-letter queue with the reason, and
+    is counted in AWS/Events ["How EventBridge retries delivering events", "Using dead-letter queues",
+    "Using IAM roles", "Monitoring Amazon EventBridge"].
 ministack: delivers once, in its own process, asking nobody; failures are logged and lost.
 Hook: `services/eventbridge.py::_invoke_target`; targets of other services stay with ministack.
 """
@@ -18,6 +18,7 @@ import random
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,22 +92,27 @@ def _deliver_in(account_id: str, region: str, delivery: Delivery) -> None:
         deliver(delivery)
 
 
-def deliver(delivery: Delivery) -> None:
+def deliver(
+    delivery: Delivery,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
     """Sends until it succeeds, a retry cannot help, or the retry policy is exhausted."""
     policy = delivery.target.get("RetryPolicy", {})
     max_attempts = policy.get("MaximumRetryAttempts", MAX_ATTEMPTS)
-    deadline = time.monotonic() + policy.get("MaximumEventAgeInSeconds", MAX_AGE_S)
+    deadline = clock() + policy.get("MaximumEventAgeInSeconds", MAX_AGE_S)
     retries = 0
     while True:
         _count(delivery, "Invocations")
         try:
             SENDERS[delivery.arn.split(":")[2]](delivery)
         except DeliveryError as error:
-            exhausted = _exhausted(error, retries, max_attempts, deadline)
+            exhausted = _exhausted(error, retries, max_attempts, is_late=clock() >= deadline)
             if exhausted is None:
                 retries += 1
                 logger.info("Retry %d of %s: %s", retries, delivery.arn, error)
-                time.sleep(delay_s(retries))
+                sleep(delay_s(retries))
                 continue
             _give_up(delivery, error, exhausted, retries)
         return
@@ -117,13 +123,13 @@ def delay_s(retry: int) -> float:
     return random.uniform(0, min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(retry, 10)))  # noqa: S311
 
 
-def _exhausted(error: DeliveryError, retries: int, max_attempts: int, deadline: float) -> str | None:
+def _exhausted(error: DeliveryError, retries: int, max_attempts: int, *, is_late: bool) -> str | None:
     """Which condition ends the retries ("" when the error itself does); None to go on."""
     if not error.retriable:
         return ""
     if retries >= max_attempts:
         return "MaximumRetryAttempts"
-    return "MaximumEventAgeInSeconds" if time.monotonic() >= deadline else None
+    return "MaximumEventAgeInSeconds" if is_late else None
 
 
 def _give_up(delivery: Delivery, error: DeliveryError, exhausted: str, retries: int) -> None:

@@ -1,6 +1,7 @@
 """What a request asked and what it was answered, for mends that need both: CloudTrail, and S3's events.
 
-Not a mend of its own. Hook: `app.py::_dispatch_service_request`, through which every request of an AWS API goes.
+Not a mend of its own. Hook: `app.py::_dispatch_service_request`, through which every request of an AWS API
+goes.
 """
 
 from __future__ import annotations

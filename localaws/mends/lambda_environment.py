@@ -1,9 +1,11 @@
 """Lambda: a function sees its own environment, its role's keys, and the Python packages that Lambda has.
 
-AWS: a function's process has the reserved variables, the function's own ones and a session of its role; Python has
-    the standard library and boto3 ["Working with Lambda environment variables", "Lambda runtimes"].
-ministack: hands the server's whole environment to the function (its root keys' names, its certificates, whatever
-    the shell had), derives the role's keys from public names, and lets it import everything the server has.
+AWS: a function's process has the reserved variables, the function's own ones and a session of its role;
+    Python has the standard library and boto3 ["Working with Lambda environment variables", "Lambda
+    runtimes"].
+ministack: hands the server's whole environment to the function (its root keys' names, its certificates,
+    whatever the shell had), derives the role's keys from public names, and lets it import everything the
+    server has.
 Hook: `core/lambda_runtime.py::subprocess` (the worker is started through it) and `::execution_credentials`.
 """
 

@@ -1,13 +1,13 @@
 """Lambda: a failed Python function answers with its own exception.
 
-AWS: `errorType` is the exception's class name, next to `errorMessage`, `requestId` and `stackTrace`; a module that
-    cannot be imported is Runtime.ImportModuleError, a missing handler Runtime.HandlerNotFound; the execution
-    environment lives on after an exception ["Python function errors in Lambda", "Understanding the Lambda
-    execution environment lifecycle"].
-ministack: `errorType` is always Runtime.HandlerError and the stack is lost, so that a Catch on an exception name
-    never matches; the worker is killed after every exception.
-Hook: `core/lambda_runtime.py::_PYTHON_WORKER_SCRIPT` (three texts in it), `::Worker.invoke`, `::Worker._spawn`;
-    `services/lambda_svc.py::_execute_function_warm`.
+AWS: `errorType` is the exception's class name, next to `errorMessage`, `requestId` and `stackTrace`; a
+    module that cannot be imported is Runtime.ImportModuleError, a missing handler Runtime.HandlerNotFound;
+    the execution environment lives on after an exception ["Python function errors in Lambda",
+    "Understanding the Lambda execution environment lifecycle"].
+ministack: `errorType` is always Runtime.HandlerError and the stack is lost, so that a Catch on an exception
+    name never matches; the worker is killed after every exception.
+Hook: `core/lambda_runtime.py::_PYTHON_WORKER_SCRIPT` (three texts in it), `::Worker.invoke`,
+    `::Worker._spawn`; `services/lambda_svc.py::_execute_function_warm`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ VERSION = "1.5.33"
 
 # What ministack's worker says, and what it says instead. "ok" keeps the worker alive.
 HANDLER_ERROR = (
-    '_real_stdout.write(json.dumps({"status": "error", "error": str(e), "trace": traceback.format_exc()}) + "\\n")',
+    '_real_stdout.write(json.dumps({"status": "error", "error": str(e), '
+    '"trace": traceback.format_exc()}) + "\\n")',
     '_real_stdout.write(json.dumps({"status": "ok", "result": None, "function_error": {'
     '"errorMessage": str(e), "errorType": type(e).__name__, '
     '"stackTrace": traceback.format_list(traceback.extract_tb(e.__traceback__)[1:])}}) + "\\n")\n'
@@ -31,8 +32,8 @@ HANDLER_ERROR = (
 )
 INIT_ERROR = (
     '_real_stdout.write(json.dumps({"status": "error", "error": str(e)}) + "\\n")',
-    '_real_stdout.write(json.dumps({"status": "error", "error": _ms_init_error(e, module_name, handler_name)})'
-    ' + "\\n")',
+    "_error = _ms_init_error(e, module_name, handler_name)\n"
+    '        _real_stdout.write(json.dumps({"status": "error", "error": _error}) + "\\n")',
 )
 INIT_ERROR_FUNCTION = """
 def _ms_init_error(e, module_name, handler_name):

@@ -1,7 +1,7 @@
 """CloudWatch's metric math, as far as alarms on rates need it.
 
-Not a mend: `cloudwatch_alarm_states` uses it. Arithmetic, comparisons, AND and OR, and the functions below, on one
-period's values; None is a missing value. Source: "Using math expressions with CloudWatch metrics".
+Not a mend: `cloudwatch_alarm_states` uses it. Arithmetic, comparisons, AND and OR, and the functions below,
+on one period's values; None is a missing value. Source: "Using math expressions with CloudWatch metrics".
 """
 
 from __future__ import annotations

@@ -141,7 +141,7 @@ def _register(role: dict[str, Any], session_name: str, service_principal: str) -
         "AccountId": account_id,
         "PrincipalType": "AssumedRole",
         "IssuedAt": time.time(),
-        # For CloudTrail: calls the service makes itself, in contrast to those of a function's or a job's code.
+        # For CloudTrail: calls the service makes itself, unlike those of a function's or a job's code.
         "InvokedBy": service_principal if service_principal in CALLING_SERVICES else "",
     }
     sts.register_session(keys.access_key_id, session)

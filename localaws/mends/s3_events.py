@@ -1,9 +1,10 @@
 """S3: "Object Created" and "Object Deleted" as S3 sends them to EventBridge.
 
-AWS: `object` has the version id (versioned buckets), and size only for created objects; request id, requester and
-    address are those of the request ["Amazon S3 event notification message structure for EventBridge"].
-ministack: leaves out the version id, writes an `event-version` that S3 does not, invents the request id, and says
-    127.0.0.1 to everybody.
+AWS: `object` has the version id (versioned buckets), and size only for created objects; request id,
+    requester and address are those of the request ["Amazon S3 event notification message structure for
+    EventBridge"].
+ministack: leaves out the version id, writes an `event-version` that S3 does not, invents the request id,
+    and says 127.0.0.1 to everybody.
 Hook: `services/s3.py::_fire_s3_event` (the version id) and `services/eventbridge.py::_dispatch_event`.
 """
 

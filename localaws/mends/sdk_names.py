@@ -1,7 +1,7 @@
 """The names Step Functions uses for services, members and errors: those of the AWS SDKs for Java.
 
-Not a mend: `stepfunctions_integrations` uses it. `aws-sdk:` integrations follow version 2 of that SDK, optimized
-ones version 1 ["Learning to use AWS service SDK integrations in Step Functions"].
+Not a mend: `stepfunctions_integrations` uses it. `aws-sdk:` integrations follow version 2 of that SDK,
+optimized ones version 1 ["Learning to use AWS service SDK integrations in Step Functions"].
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def sdk_error(model: ServiceModel, code: str) -> str:
 
 
 def member_name(name: str) -> str:
-    """How an API member is written in a state machine: `DBInstanceId` is `DbInstanceId`, `stateMachineArn` is Pascal."""
+    """How a state machine writes a member of an API: `DBInstanceId` is `DbInstanceId`, `arn` is `Arn`."""
     if name in RENAMED_MEMBERS:
         return RENAMED_MEMBERS[name]
     end = 1

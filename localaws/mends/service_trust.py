@@ -1,10 +1,11 @@
 """IAM: a service refuses a role that does not trust it.
 
-AWS: CreateFunction, CreateStateMachine, PutTargets and their like assume the role once, and refuse it when its trust
-    policy does not name the service ["Lambda execution role", "Creating an IAM role for your state machine", API
-    pages of CreateFunction, CreateStateMachine, PutTargets and CreateSchedule].
+AWS: CreateFunction, CreateStateMachine, PutTargets and their like assume the role once, and refuse it when
+    its trust policy does not name the service ["Lambda execution role", "Creating an IAM role for your
+    state machine", API pages of CreateFunction, CreateStateMachine, PutTargets and CreateSchedule].
 ministack: takes any role that exists.
-Hook: `app.py::SERVICE_HANDLERS` for Lambda, Step Functions, EventBridge and its Scheduler; SageMaker checks itself.
+Hook: `app.py::SERVICE_HANDLERS` for Lambda, Step Functions, EventBridge and its Scheduler; SageMaker checks
+    itself.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ REFUSALS = {
     ),
     "states": Refusal(
         "AccessDeniedException",
-        "Neither the global service principal states.amazonaws.com, nor the regional one is authorized to assume "
-        "the provided role.",
+        "Neither the global service principal states.amazonaws.com, nor the regional one is authorized "
+        "to assume the provided role.",
     ),
     "events": Refusal(
         "ValidationException", "Provided role '{role}' cannot be assumed by principal 'events.amazonaws.com'."

@@ -1,12 +1,14 @@
 """Step Functions: a state machine that cannot work is refused when it is created.
 
 AWS: CreateStateMachine and UpdateStateMachine refuse a definition whose states do not hang together, with
-    InvalidDefinition, and ValidateStateMachineDefinition says what is wrong; a role that may not make the managed
-    rule that `.sync` waits by is refused ["State machine structure in Amazon States Language", API pages of these,
-    "Permissions for cross-service integrations with .sync"]; tracingConfiguration is read back.
-ministack: takes any JSON text, finds nothing wrong, asks nothing of the role, and forgets tracingConfiguration.
-Hook: `services/stepfunctions.py::_create_state_machine`, `::_update_state_machine`, `::_describe_state_machine`,
-    `::_validate_state_machine_definition`.
+    InvalidDefinition, and ValidateStateMachineDefinition says what is wrong; a role that may not make the
+    managed rule that `.sync` waits by is refused ["State machine structure in Amazon States Language", API
+    pages of these, "Permissions for cross-service integrations with .sync"]; tracingConfiguration is read
+    back.
+ministack: takes any JSON text, finds nothing wrong, asks nothing of the role, and forgets
+    tracingConfiguration.
+Hook: `services/stepfunctions.py::_create_state_machine`, `::_update_state_machine`,
+    `::_describe_state_machine`, `::_validate_state_machine_definition`.
 """
 
 from __future__ import annotations

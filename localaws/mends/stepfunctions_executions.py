@@ -4,9 +4,10 @@ AWS: StartExecution with the name and input of a running execution answers with 
     machine's TimeoutSeconds ends its execution as TIMED_OUT; StopExecution ends a wait at once, and nothing
     is added to the history of an ended execution [API pages of StartExecution and StopExecution, "State
     machine structure in Amazon States Language"].
-ministack: refuses the second start, ignores TimeoutSeconds, sleeps on in a stopped execution, and a task that
-    fails afterwards turns ABORTED into FAILED.
-Hook: `services/stepfunctions.py::_start_execution`, `::_run_execution`, `::_fail_execution`, `::_scaled_sleep`.
+ministack: refuses the second start, ignores TimeoutSeconds, sleeps on in a stopped execution, and a task
+    that fails afterwards turns ABORTED into FAILED.
+Hook: `services/stepfunctions.py::_start_execution`, `::_run_execution`, `::_fail_execution`,
+    `::_scaled_sleep`.
 """
 
 from __future__ import annotations

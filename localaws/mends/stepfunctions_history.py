@@ -1,11 +1,12 @@
 """Step Functions: the history tells what a task called and how it went.
 
-AWS: TaskScheduled carries the service, the action, the region and the parameters; TaskStarted, TaskSubmitted (with
-    the answer, for `.sync` and tokens) and TaskTimedOut have events of their own; every event names the one
-    before it; an ended execution gets no more [API page of HistoryEvent].
+AWS: TaskScheduled carries the service, the action, the region and the parameters; TaskStarted,
+    TaskSubmitted (with the answer, for `.sync` and tokens) and TaskTimedOut have events of their own; every
+    event names the one before it; an ended execution gets no more [API page of HistoryEvent].
 ministack: TaskScheduled has the whole ARN and no parameters; there is no TaskStarted, TaskSubmitted or
     TaskTimedOut; no previousEventId; events follow the end.
-Hook: `services/stepfunctions.py::_add_event`; `stepfunctions_tasks` adds the events ministack does not know.
+Hook: `services/stepfunctions.py::_add_event`; `stepfunctions_tasks` adds the events ministack does not
+    know.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def add_scheduled(
 
 
 def _task_event(event_type: str, details: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """An event of ministack's put right; its own TaskScheduled is dropped, since `add_scheduled` knows more."""
+    """An event of ministack's put right; its TaskScheduled is dropped, since `add_scheduled` knows more."""
     integration = parse_resource(details["resource"])
     if integration is None:
         return event_type, {DETAILS[event_type]: details}

@@ -1,8 +1,9 @@
 """Step Functions: the calls behind `Resource`, `.sync` included.
 
-Not a mend of its own: `stepfunctions_tasks` hooks it in. Optimized: Lambda, SageMaker (`.sync` for training,
-processing and transform jobs), DynamoDB, SQS, SNS, EventBridge, Step Functions (`.sync`, `.sync:2`). Every other
-service by `aws-sdk:`. Source: "Integrating services with Step Functions" and the pages of each integration.
+Not a mend of its own: `stepfunctions_tasks` hooks it in. Optimized: Lambda, SageMaker (`.sync` for
+training, processing and transform jobs), DynamoDB, SQS, SNS, EventBridge, Step Functions (`.sync`,
+`.sync:2`). Every other service by `aws-sdk:`. Source: "Integrating services with Step Functions" and the
+pages of each integration.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Step Functions: a JSONPath that selects nothing fails.
 
-AWS: a path in Parameters that is not in the input fails with States.ParameterPathFailure, one in an intrinsic
-    function with States.IntrinsicFailure, and one in InputPath, OutputPath, ResultSelector or a Choice rule
-    with States.Runtime; IsPresent is true for a null ["Handling errors in Step Functions workflows", "Choice workflow state"].
+AWS: a path in Parameters that is not in the input fails with States.ParameterPathFailure, one in an
+    intrinsic function with States.IntrinsicFailure, and one in InputPath, OutputPath, ResultSelector or a
+    Choice rule with States.Runtime; IsPresent is true for a null ["Handling errors in Step Functions
+    workflows", "Choice workflow state"].
 ministack: gives null, so that a state machine that fails on AWS succeeds.
 Hook: `services/stepfunctions.py::_resolve_params_obj`, `::_apply_input_path`, `::_apply_output_path`,
     `::_apply_result_selector`, `::_eval_intrinsic_arg`, `::_evaluate_rule`.
@@ -77,7 +78,7 @@ def _requiring(apply_path: Any, field: str) -> Any:
 
 
 def _paths(template: Any) -> Iterator[tuple[str, str]]:
-    """Fields of a payload template that are plain paths; nested templates are resolved, and checked, in turn."""
+    """Fields of a payload template that are plain paths; nested templates are checked in their turn."""
     if not isinstance(template, dict):
         return
     for key, value in template.items():

@@ -21,7 +21,7 @@ class Integration:
 
 @dataclass(frozen=True)
 class Optimized:
-    """Names of an optimized service: of its errors, of the error without a class of its own, of its endpoint."""
+    """How an optimized service begins its error names, the one without its own class, and its SDK's name."""
 
     prefix: str
     fallback: str

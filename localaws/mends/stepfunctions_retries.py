@@ -1,10 +1,10 @@
 """Step Functions: retries are jittered and capped, and two errors are beyond States.ALL.
 
-AWS: a retrier's delay is IntervalSeconds times BackoffRate for each attempt, at most MaxDelaySeconds, and with
-    JitterStrategy FULL a random part of it. States.Runtime is never retried or caught, and
+AWS: a retrier's delay is IntervalSeconds times BackoffRate for each attempt, at most MaxDelaySeconds, and
+    with JitterStrategy FULL a random part of it. States.Runtime is never retried or caught, and
     States.DataLimitExceeded only by its name ["Handling errors in Step Functions workflows"].
-ministack: ignores MaxDelaySeconds and JitterStrategy; States.ALL matches everything. Its own cap of 60 s per
-    delay stays.
+ministack: ignores MaxDelaySeconds and JitterStrategy; States.ALL matches everything. Its own cap of 60 s
+    per delay stays.
 Hook: `services/stepfunctions.py::_find_matching_retrier`, `::_error_matches`.
 """
 

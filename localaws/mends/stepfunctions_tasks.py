@@ -1,13 +1,15 @@
-"""Step Functions: a Task is a call in the state machine's role, and it ends when its time or its execution ends.
+"""Step Functions: a Task is a call in the state machine's role, and it ends when its time or its execution
+ends.
 
-AWS: every service integration is a call signed by a session of the state machine's role. A task that passes its
-    TimeoutSeconds fails with States.Timeout, one without a heartbeat with States.HeartbeatTimeout, and a stopped
-    execution ends its task at once. A callback's token is dead afterwards; output beyond 256 KiB is refused
-    ["Discover service integration patterns in Step Functions", "Task workflow state", "Handling errors in Step
-    Functions workflows", API pages of SendTaskSuccess and StopExecution, "Quotas related to task executions"].
+AWS: every service integration is a call signed by a session of the state machine's role. A task that passes
+    its TimeoutSeconds fails with States.Timeout, one without a heartbeat with States.HeartbeatTimeout, and
+    a stopped execution ends its task at once. A callback's token is dead afterwards; output beyond 256 KiB
+    is refused ["Discover service integration patterns in Step Functions", "Task workflow state", "Handling
+    errors in Step Functions workflows", API pages of SendTaskSuccess and StopExecution, "Quotas related to
+    task executions"].
 ministack: calls its own functions with no principal, so IAM is not asked; a task that timed out or whose
-    execution was stopped goes on; errors of a Lambda called with a token are swallowed; dead tokens and unknown
-    ones are TaskDoesNotExist; TimeoutSecondsPath and heartbeats are ignored.
+    execution was stopped goes on; errors of a Lambda called with a token are swallowed; dead tokens and
+    unknown ones are TaskDoesNotExist; TimeoutSecondsPath and heartbeats are ignored.
 Hook: `services/stepfunctions.py::_execute_task`, `::_invoke_resource`, `::_invoke_resource_with_timeout`,
     `::_invoke_with_callback`, `::_send_task_success`, `::_send_task_failure`, `::_send_task_heartbeat`.
 
@@ -116,7 +118,7 @@ def _wait_for_callback(integration: Integration, data: Any, token: str, heartbea
 
 
 def _wait(run: Run, entry: dict[str, Any], heartbeat_s: float | None) -> None:
-    """Returns when the callback came. Raises when the task's time, its heartbeat's or its execution ended first."""
+    """Returns when the callback came. Raises when the task, its heartbeat or its execution ended first."""
     seen, beat = None, run.started(heartbeat_s)
     while not entry["event"].wait(min(POLL_S, max(run.seconds_left(), 0.0))):
         run.check()

@@ -9,6 +9,7 @@ import atexit
 import functools
 import io
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,10 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from localaws.certificates import write_certificates
+from localaws.control import INHERITED
+from localaws.settings import Settings
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -41,7 +46,7 @@ class Server:
     clients: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     def client(self, service: str, credentials: dict[str, str] | None = None) -> Any:
-        """A client as the account's root, or with the credentials of an AssumeRole or CreateAccessKey answer."""
+        """A client as root, or with the credentials that AssumeRole or CreateAccessKey answered."""
         keys = self.root if credentials is None else _client_keys(credentials)
         key = (service, keys["aws_access_key_id"])
         if key not in self.clients:
@@ -197,17 +202,11 @@ def _client_keys(credentials: dict[str, str]) -> dict[str, str]:
 
 
 def _start(prelude: str) -> Server:
-    from localaws.certificates import write_certificates
-    from localaws.control import INHERITED
-    from localaws.settings import Settings
-
     folder = Path(tempfile.mkdtemp(prefix="mends-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     settings = Settings(_free_port(), folder, "process")
     write_certificates(settings)
     root = {"aws_access_key_id": "AKIAROOTOFTHETESTS00", "aws_secret_access_key": "not-a-secret"}
-    import os
-
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment |= {name.upper(): value for name, value in root.items()} | {"MARKER_OF_THE_SERVER": "seen"}
     command = [sys.executable, "-c", prelude + SERVE, "serve"]

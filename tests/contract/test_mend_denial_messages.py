@@ -13,11 +13,12 @@ def refusal(server: Server, service: str) -> str:
     iam.create_user(UserName=name)
     keys = iam.create_access_key(UserName=name)["AccessKey"]
     client = server.client(service, keys)
+    calls = {
+        "dynamodb": lambda: client.get_item(TableName="runs", Key={"id": {"S": "1"}}),
+        "s3": lambda: client.get_object(Bucket=bucket, Key="a"),
+    }
     with pytest.raises(ClientError) as refused:
-        if service == "dynamodb":
-            client.get_item(TableName="runs", Key={"id": {"S": "1"}})
-        else:
-            client.get_object(Bucket=bucket, Key="a")
+        calls[service]()
     return str(refused.value).replace(bucket, "data")
 
 

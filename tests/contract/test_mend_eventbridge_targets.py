@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from mend_servers import ACCOUNT, REGION, Server, allow, allow_service, mended, plain, policy, unique, until
 
+from localaws.mends import eventbridge_targets
 from localaws.mends.eventbridge_targets import MAX_DELAY_S, delay_s
 
 PASSING = json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}})
@@ -20,13 +21,24 @@ def machine(server: Server) -> str:
     return arn
 
 
-def send(server: Server, target: dict[str, Any]) -> tuple[str, str]:
-    """Sends an event to the target; the rule's ARN and the event's id."""
+def watch(server: Server, target: dict[str, Any]) -> tuple[str, str]:
+    """The ARN of a new rule with the target, and the source of the events it wants."""
     events, source, rule = server.client("events"), unique("source"), unique("rule")
     arn = events.put_rule(Name=rule, EventPattern=json.dumps({"source": [source]}))["RuleArn"]
     assert events.put_targets(Rule=rule, Targets=[{"Id": "target", **target}])["FailedEntryCount"] == 0
+    return arn, source
+
+
+def put_event(server: Server, source: str) -> str:
+    """The id of an event."""
     entry = {"Source": source, "DetailType": "Test", "Detail": '{"a": 1}'}
-    return arn, events.put_events(Entries=[entry])["Entries"][0]["EventId"]
+    return str(server.client("events").put_events(Entries=[entry])["Entries"][0]["EventId"])
+
+
+def send(server: Server, target: dict[str, Any]) -> tuple[str, str]:
+    """Sends an event to the target; the rule's ARN and the event's id."""
+    arn, source = watch(server, target)
+    return arn, put_event(server, source)
 
 
 def executions(server: Server, arn: str, *, timeout_s: float = 5) -> list[dict[str, Any]]:
@@ -63,17 +75,16 @@ def test_a_state_machine_is_started_in_the_targets_role() -> None:
 def test_a_refused_event_goes_to_the_dead_letter_queue_with_the_reason(fault: str) -> None:
     server = mended()
     arn = machine(server)
-    allowed = allow("states:StartExecution")
-    role = {
-        "no permission": lambda: server.role("events"),
-        "no trust": lambda: server.role("states", allowed),
-        "no state machine": lambda: server.role("events", allowed),
-    }[fault]()
+    role = server.role("events", *([] if fault == "no permission" else [allow("states:StartExecution")]))
+    url, queue = server.queue(allow_service("events", "sqs:SendMessage"))
+    rule, source = watch(server, {"Arn": arn, "RoleArn": role, "DeadLetterConfig": {"Arn": queue}})
     if fault == "no state machine":
         server.client("stepfunctions").delete_state_machine(stateMachineArn=arn)
-    url, queue = server.queue(allow_service("events", "sqs:SendMessage"))
+    if fault == "no trust":
+        trust = policy(allow_service("lambda", "sts:AssumeRole"))
+        server.client("iam").update_assume_role_policy(RoleName=role.rsplit("/", 1)[-1], PolicyDocument=trust)
 
-    rule, _ = send(server, {"Arn": arn, "RoleArn": role, "DeadLetterConfig": {"Arn": queue}})
+    put_event(server, source)
 
     message = server.messages(url)[0]
     attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
@@ -148,8 +159,56 @@ def test_a_topic_is_published_to_if_its_policy_lets_the_rule(permitted: bool) ->
 
     send(server, {"Arn": topic})
 
-    bodies = [json.loads(message["Body"]) for message in server.messages(url, timeout_s=10 if permitted else 2)]
+    bodies = [
+        json.loads(message["Body"]) for message in server.messages(url, timeout_s=10 if permitted else 2)
+    ]
     assert [json.loads(body["Message"])["detail"] for body in bodies] == ([{"a": 1}] if permitted else [])
+
+
+class Target:
+    """A target that fails as often as it is told to, and the time that passes meanwhile."""
+
+    def __init__(self, *, failures: int, retriable: bool = True):
+        self.failures, self.retriable = failures, retriable
+        self.attempts, self.now_s = 0, 0.0
+
+    def send(self, _: eventbridge_targets.Delivery) -> None:
+        self.attempts += 1
+        if self.attempts <= self.failures:
+            raise eventbridge_targets.DeliveryError("THROTTLING", "slow down", retriable=self.retriable)
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def deliver(self, **retry_policy: int) -> None:
+        target = {"Arn": "arn:aws:fake:::target", "RetryPolicy": retry_policy}
+        rule = {"Name": "rule", "Arn": "arn:aws:events:::rule/rule"}
+        delivery = eventbridge_targets.Delivery(target, rule, "id", "{}", "{}")
+        eventbridge_targets.SENDERS["fake"] = self.send
+        try:
+            eventbridge_targets.deliver(delivery, sleep=self.sleep, clock=lambda: self.now_s)
+        finally:
+            del eventbridge_targets.SENDERS["fake"]
+
+
+def test_an_outage_is_retried_until_it_ends() -> None:
+    target = Target(failures=5)
+
+    target.deliver()
+
+    assert target.attempts == 6
+
+
+def test_retries_end_with_their_number_or_their_time() -> None:
+    few, short, refused = Target(failures=99), Target(failures=999), Target(failures=9, retriable=False)
+
+    few.deliver(MaximumRetryAttempts=3)
+    short.deliver(MaximumEventAgeInSeconds=60)
+    refused.deliver()
+
+    assert few.attempts == 4
+    assert 60 <= short.now_s < 60 + MAX_DELAY_S
+    assert refused.attempts == 1
 
 
 def test_delays_grow_to_a_limit_with_jitter() -> None:

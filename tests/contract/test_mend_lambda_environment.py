@@ -12,7 +12,7 @@ import importlib.util, os
 def handler(event, context):
     return {
         "environment": dict(os.environ),
-        "packages": [n for n in ("boto3", "botocore", "ministack", "typer", "localaws") if importlib.util.find_spec(n)],
+        "packages": [n for n in ("boto3", "botocore", "ministack", "typer") if importlib.util.find_spec(n)],
     }
 """
 CALL = """

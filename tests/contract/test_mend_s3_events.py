@@ -9,12 +9,13 @@ import pytest
 from mend_servers import ACCOUNT, Server, allow_service, mended, plain, unique
 
 
-def watched_bucket(server: Server) -> tuple[str, str]:
-    """A versioned bucket and the URL of the queue that gets its events."""
+def watched_bucket(server: Server, *, versioned: bool = True) -> tuple[str, str]:
+    """A bucket and the URL of the queue that gets its events."""
     s3, events = server.client("s3"), server.client("events")
     bucket, rule = unique("bucket"), unique("rule")
     s3.create_bucket(Bucket=bucket)
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    if versioned:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     s3.put_bucket_notification_configuration(
         Bucket=bucket, NotificationConfiguration={"EventBridgeConfiguration": {}}
     )
@@ -123,19 +124,8 @@ def test_a_deletion_is_told_without_a_size() -> None:
 
 def test_an_unversioned_bucket_has_no_version_id() -> None:
     server = mended()
-    bucket, url = watched_bucket(server)
-    other = unique("bucket")
-    server.client("s3").create_bucket(Bucket=other)
-    server.client("s3").put_bucket_notification_configuration(
-        Bucket=other, NotificationConfiguration={"EventBridgeConfiguration": {}}
-    )
-    rule = unique("rule")
-    _, arn = server.queue(allow_service("events", "sqs:SendMessage"))
-    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [other]}}}
-    server.client("events").put_rule(Name=rule, EventPattern=json.dumps(pattern))
-    server.client("events").put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": arn}])
-    url = server.client("sqs").get_queue_url(QueueName=arn.rsplit(":", 1)[-1])["QueueUrl"]
+    bucket, url = watched_bucket(server, versioned=False)
 
-    put(server.client("s3"), other)
+    put(server.client("s3"), bucket)
 
     assert "version-id" not in event(server, url)["detail"]["object"]

@@ -41,7 +41,7 @@ def test_ministack_still_takes_what_cannot_work() -> None:
 
 def test_a_definition_that_does_not_hang_together_is_refused() -> None:
     server = mended()
-    with pytest.raises(ClientError, match='InvalidDefinition.*Missing "Next" target: Nowhere'):
+    with pytest.raises(ClientError, match=r'InvalidDefinition.*Missing "Next" target: Nowhere'):
         create(server, HANGING)
     arn = create(server, PASSING)
     with pytest.raises(ClientError, match="InvalidDefinition"):
@@ -102,7 +102,7 @@ CHOICE = {"Type": "Choice", "Choices": [{"Variable": "$.a", "IsPresent": True, "
     [
         (PASSING, []),
         ({"StartAt": "C", "States": {"C": CHOICE, "P": {"Type": "Succeed"}}}, []),
-        ({"StartAt": "X", **{"States": PASSING["States"]}}, ['Missing "Next" target: X', "not reachable"]),
+        ({"StartAt": "X", "States": PASSING["States"]}, ['Missing "Next" target: X', "not reachable"]),
         ({"StartAt": "P", "States": {"P": {"Type": "Pass"}}}, ["Either Next or End"]),
         ({"StartAt": "P", "States": {"P": {"Type": "Paas", "End": True}}}, ["is not one of"]),
         ({"StartAt": "P", "States": {"P": {"Type": "Task", "End": True}}}, ["Resource must be an ARN"]),
