@@ -103,7 +103,8 @@ class RunsTable:
     def all(self) -> list[dict[str, Any]]:
         """Every run item, the newest first."""
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._name)
-        items = [_from_item(item) for page in pages for item in page["Items"]]
+        # What has no status is not a run: a lease stands here too.
+        items = [_from_item(item) for page in pages for item in page["Items"] if "status" in item]
         return sorted(items, key=lambda item: str(item["created_at"]), reverse=True)
 
     def move(

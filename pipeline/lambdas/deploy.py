@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.errors import EndpointBusyError
 from pipeline.lambdas import edge
 from pipeline.lambdas.sagemaker import describe
+from pipeline.lease import take_lease
 from pipeline.release import (
     BUSY,
     PREVIOUS_TAG,
@@ -27,9 +28,17 @@ from pipeline.release import (
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{release, serving} -> {previous_endpoint_config_name, created}"""
+    """{release, execution_arn, serving} -> {previous_endpoint_config_name, created}"""
+    release = Release(**event["release"])
+    take_lease(
+        release.endpoint_name,
+        holder=event["execution_arn"],
+        table=edge.settings().runs_table,
+        dynamodb=edge.client("dynamodb"),
+        stepfunctions=edge.client("stepfunctions"),
+    )
     return deploy(
-        Release(**event["release"]),
+        release,
         serving=parse_serving(event["serving"]),
         sagemaker=edge.client("sagemaker"),
     )

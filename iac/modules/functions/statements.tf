@@ -145,6 +145,14 @@ locals {
     ]
 
     deploy = [
+      # The lease of an endpoint stands in the runs table; it is free when the execution that took it has ended.
+      local.update_runs,
+      {
+        Sid      = "SeeOtherReleases"
+        Effect   = "Allow"
+        Action   = ["states:DescribeExecution"]
+        Resource = "${local.aws.states}:execution:${var.names.prefix}-release-*:*"
+      },
       {
         Sid    = "MakeEndpoints"
         Effect = "Allow"

@@ -95,6 +95,7 @@ class FakeDynamoDB:
         names = ExpressionAttributeNames or {}
         item = self.items.get(Key["run_id"]["S"], {})
         self._check(ConditionExpression, item, names, ExpressionAttributeValues)
+        self.items[Key["run_id"]["S"]] = item
         for assignment in UpdateExpression.removeprefix("SET ").split(", "):
             name, value = assignment.split(" = ")
             item[names.get(name, name)] = ExpressionAttributeValues[value]
@@ -113,6 +114,8 @@ class FakeDynamoDB:
                 held = (match[2] in item) != bool(match[1])
             elif match := re.fullmatch(r"(#\w+) IN \((.*)\)", term):
                 held = item.get(names[match[1]]) in [values[value] for value in match[2].split(", ")]
+            elif match := re.fullmatch(r"(\w+) = (:\w+)", term):
+                held = item.get(match[1]) == values[match[2]]
             else:
                 raise AssertionError(f"the fake does not know {term}")
             if not held:
@@ -153,6 +156,10 @@ class FakeStepFunctions:
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
         self.dead: set[str] = set()
+        self.executions: dict[str, str] = {}
+
+    def describe_execution(self, *, executionArn: str) -> dict[str, str]:
+        return {"status": self.executions.get(executionArn, "RUNNING")}
 
     def send_task_success(self, *, taskToken: str, output: str) -> None:
         if taskToken in self.answers or taskToken in self.dead:

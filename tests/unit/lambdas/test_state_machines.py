@@ -105,7 +105,7 @@ def test_retraining_calls_its_functions_with_what_they_take(name: str, handler: 
     ("name", "keys"),
     [
         ("Authorise", {"model_package_arn", "execution_arn", "model", "endpoint_name", "serving"}),
-        ("Deploy", {"release", "serving"}),
+        ("Deploy", {"release", "execution_arn", "serving"}),
         ("Smoke", {"release", "golden_uri"}),
         ("Rollback", {"release"}),
         ("Record", {"run_id", "end", "execution_arn", "entry_id", "since"}),
@@ -183,9 +183,26 @@ def test_a_refusal_touches_nothing() -> None:
 
 
 def test_the_wait_for_the_endpoint_is_bounded_inside_the_machine() -> None:
-    states = render("release", timeout_s=300)["States"]
+    machine = render("release", timeout_s=300)
+    states = machine["States"]
 
-    for choice, end in (("IsInService", "TimedOut"), ("IsBack", "RollbackTimedOut")):
-        bound = {"Variable": "$.clock.elapsed_s", "NumericGreaterThanEquals": 300, "Next": end}
-        assert bound in states[choice]["Choices"]
+    for choice, bound, end in (("IsInService", 300, "TimedOut"), ("IsBack", 3900, "RollbackTimedOut")):
+        rule = {"Variable": "$.clock.elapsed_s", "NumericGreaterThanEquals": bound, "Next": end}
+        assert rule in states[choice]["Choices"]
     assert states["Tick"]["ResultPath"] == "$.clock"
+    assert machine["TimeoutSeconds"] > 300 + 3900
+
+
+def test_the_longest_waits_fit_into_the_history() -> None:
+    elapsed_s, wait_s, polls = 0, 1, 0
+    while elapsed_s < 28_800 + 3600:
+        elapsed_s, wait_s, polls = elapsed_s + wait_s, wait_s + 1, polls + 1
+
+    # On the way there and on the way back, each poll is a Wait, a Task, a Choice and a Pass: eleven events.
+    assert 2 * polls * 11 < 25_000
+
+
+def test_retraining_outwaits_the_release_it_starts() -> None:
+    longest_s = render("release", timeout_s=28_800)["TimeoutSeconds"]
+
+    assert render("retraining")["States"]["Stage"]["TimeoutSeconds"] > longest_s

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MODULES = Path(__file__).parents[3] / "iac" / "modules"
+MODULES = Path(__file__).parents[1] / "iac" / "modules"
 NUMBERS = {
     "training_instance_count": 1,
     "training_volume_size_gb": 10,
@@ -17,7 +17,6 @@ NUMBERS = {
     "evaluation_volume_size_gb": 10,
     "evaluation_max_runtime_s": 1800,
     "approval_timeout_s": 604800,
-    "poll_interval_s": 2,
     "timeout_s": 1800,
 }
 

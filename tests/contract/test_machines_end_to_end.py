@@ -1,0 +1,259 @@
+"""Both state machines on the local AWS, with real jobs and endpoints: the story, and each way it fails."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from local_aws import LocalAws
+from machine_stage import EVALUATE, GOOD, MODEL, PROGRAMS, Model, Stage
+
+
+@pytest.fixture(scope="module")
+def stage(aws: LocalAws) -> Stage:
+    return Stage(aws)
+
+
+@pytest.fixture
+def make_model(stage: Stage, build_image: Callable[..., str]) -> Callable[..., Model]:
+    """A model on the stage; programs and placeholders may differ from the good ones."""
+
+    def make(programs: dict[str, str] | None = None, **changes: Any) -> Model:
+        return Model(stage, build_image({**PROGRAMS, **(programs or {})}), **changes)
+
+    return make
+
+
+def run_to_gate(model: Model) -> tuple[str, dict[str, Any]]:
+    """The execution of a good dataset's run, and the run, waiting for a person."""
+    upload = model.upload()
+    execution = model.start(model.retraining_arn, upload)
+    return execution, model.wait_for_gate(model.run_id(upload))
+
+
+def test_a_dataset_becomes_an_approved_endpoint(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    execution, run = run_to_gate(model)
+    assert run["smoke"]["passed"]
+    assert run["release_staging"]["status"] == "InService"
+    assert model.packages() == ["PendingManualApproval"]
+
+    model.sign(run)
+    assert model.answer(run, "Approved")["outcome"] == "answered"
+    assert model.end(execution).last_state == "Approved"
+    release = {"model_package_arn": run["model_package_arn"]}
+    ended = model.end(model.start(model.release_arns["production"], release))
+
+    assert (ended.status, ended.last_state) == ("SUCCEEDED", "Done")
+    answer = model.aws.client("sagemaker-runtime").invoke_endpoint(
+        EndpointName=model.endpoint_name("production"), ContentType="application/json", Body=b"{}"
+    )
+    assert json.loads(answer["Body"].read()) == {"predictions": [{"label": "cat"}]}
+    entries = [entry for entry in model.stage.ledger() if entry.body["run_id"] == run["run_id"]]
+    assert [(entry.kind, entry.body["environment"], entry.body["status"]) for entry in entries] == [
+        ("release", "staging", "InService"),
+        ("approval", "staging", "Approved"),
+        ("release", "production", "InService"),
+    ]
+
+    again = model.end(model.start(model.release_arns["production"], release))
+    assert (again.status, again.last_state) == ("FAILED", "Refused")
+    assert "an approval releases once" in again.cause
+
+
+def test_one_upload_reported_five_times_is_one_run(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    upload = model.upload()
+
+    executions = [model.start(model.retraining_arn, upload) for _ in range(5)]
+    model.wait_for_gate(model.run_id(upload))
+
+    machines = model.aws.client("stepfunctions")
+    over = [machines.describe_execution(executionArn=arn)["status"] for arn in executions]
+    assert sorted(over) == ["RUNNING", "SUCCEEDED", "SUCCEEDED", "SUCCEEDED", "SUCCEEDED"]
+    jobs = model.aws.client("sagemaker").list_training_jobs(NameContains=model.name)["TrainingJobSummaries"]
+    assert len(jobs) == len(model.packages()) == 1
+
+
+def test_a_broken_dataset_is_quarantined_and_nothing_else_changes(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    upload = model.upload(GOOD + b"12,cat\n")
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert ended.last_state == "Quarantined"
+    run = model.stage.runs.get(model.run_id(upload))
+    assert (run["status"], run["reason"]) == (
+        "Quarantined",
+        "line 4, column length: 12 is above the maximum 10",
+    )
+    key = f"quarantine/{model.name}/{run['run_id']}/reason.json"
+    model.aws.client("s3").head_object(Bucket=model.stage.buckets["data"], Key=key)
+    assert model.packages() == []
+
+
+RAISES = """
+import os, pathlib, sys
+(pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"]) / "output/failure").write_text("the data has no season")
+sys.exit(1)
+"""
+LOW = EVALUATE.replace("0.95", "0.5")
+OTHER_MODEL = EVALUATE.replace("hashlib.sha256(archive).hexdigest()", "'another'")
+
+
+@pytest.mark.parametrize(
+    ("programs", "changes", "reason"),
+    [
+        ({"train": RAISES}, {}, ": Failed: AlgorithmError: the data has no season"),
+        (
+            {"train": "import time\ntime.sleep(60)\n"},
+            {"training_max_runtime_s": 1},
+            ": stopped because it ran over its 1 seconds (MaxRuntimeExceeded)",
+        ),
+        ({"evaluate": "raise SystemExit(1)\n"}, {}, "-eval: Failed: "),
+    ],
+)
+def test_a_job_that_fails_ends_the_run_with_its_own_reason(
+    programs: dict[str, str], changes: dict[str, Any], reason: str, make_model: Callable[..., Model]
+) -> None:
+    model = make_model(programs, **changes)
+    upload = model.upload()
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert (ended.status, ended.last_state, ended.error) == ("FAILED", "Failed", "RunFailed")
+    run = model.stage.runs.get(model.run_id(upload))
+    assert (run["status"], run["reason"]) == ("Failed", ended.cause)
+    assert reason in ended.cause
+    assert model.packages() == []
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "reason"),
+    [(LOW, "accuracy 0.5 is below the minimum 0.9"), (OTHER_MODEL, "the evaluation is of model another")],
+)
+def test_a_candidate_that_misses_a_gate_is_never_registered(
+    evaluate: str, reason: str, make_model: Callable[..., Model]
+) -> None:
+    model = make_model({"evaluate": evaluate})
+    upload = model.upload()
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert (ended.status, ended.last_state) == ("SUCCEEDED", "RejectedByGates")
+    assert model.stage.runs.get(model.run_id(upload))["reason"].startswith(reason)
+    assert model.packages() == []
+
+
+def test_an_endpoint_that_never_gets_healthy_leaves_nothing_half_made(
+    make_model: Callable[..., Model],
+) -> None:
+    model = make_model({"serve": "raise SystemExit('no model to serve')\n"})
+    upload = model.upload()
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert ended.last_state == "Failed"
+    assert f"Endpoint {model.endpoint_name()} is Failed: " in ended.cause
+    assert model.release_resources() == {"models": [], "configs": [], "endpoints": []}
+    assert model.packages() == ["Rejected"]
+
+
+def test_an_endpoint_that_takes_too_long_is_taken_back(make_model: Callable[..., Model]) -> None:
+    model = make_model({"serve": "import time\ntime.sleep(6)\n" + PROGRAMS["serve"]}, timeout_s=1)
+    upload = model.upload()
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert "was not in service within 1 seconds; it is Creating" in ended.cause
+    assert model.release_resources() == {"models": [], "configs": [], "endpoints": []}
+
+
+def test_a_failed_smoke_test_brings_the_old_configuration_back(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    run_to_gate(model)
+    before = model.release_resources()
+    model.configure({**MODEL, "golden": [{"instance": {"length": 1}, "expect": {"label": "hen"}}]})
+
+    upload = model.upload(GOOD + b"3,hen\n")
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert ended.cause.endswith("golden request 1: label 'cat' instead of 'hen'.")
+    assert model.release_resources() == before
+    endpoint = model.aws.client("sagemaker").describe_endpoint(EndpointName=model.endpoint_name())
+    assert [endpoint["EndpointConfigName"]] == before["configs"]
+    assert sorted(model.packages()) == ["PendingManualApproval", "Rejected"]
+
+
+def test_a_gate_that_nobody_answers_expires_and_its_answer_is_dead(make_model: Callable[..., Model]) -> None:
+    model = make_model(approval_timeout_s=1)
+    execution, run = run_to_gate(model)
+
+    assert model.end(execution).last_state == "Expired"
+    assert model.packages() == ["Rejected"]
+    model.sign(run)
+    assert model.answer(run, "Approved")["outcome"] == "no gate"
+    late = model.end(
+        model.start(model.release_arns["production"], {"model_package_arn": run["model_package_arn"]})
+    )
+    assert (late.last_state, late.error) == ("Refused", "ReleaseRefused")
+    assert "is Expired and its package Approved; only an approved one is released" in late.cause
+
+
+def test_a_rejection_ends_the_run_and_leaves_production_alone(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    execution, run = run_to_gate(model)
+    model.stage.approver("sagemaker").update_model_package(
+        ModelPackageArn=run["model_package_arn"],
+        ModelApprovalStatus="Rejected",
+        ApprovalDescription="rejected by bob: too slow",
+    )
+
+    model.answer(run, "Rejected")
+
+    assert model.end(execution).last_state == "Rejected"
+    assert model.stage.runs.get(run["run_id"])["reason"] == "too slow"
+    assert model.release_resources("production") == {"models": [], "configs": [], "endpoints": []}
+
+
+def test_a_click_in_the_console_releases_nothing(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    _, run = run_to_gate(model)
+    arn = run["model_package_arn"]
+    model.stage.approver("sagemaker").update_model_package(
+        ModelPackageArn=arn, ModelApprovalStatus="Approved"
+    )
+
+    assert "has no signed approval" in model.answer(run, "Approved")["errorMessage"]
+    ended = model.end(model.start(model.release_arns["production"], {"model_package_arn": arn}))
+
+    assert ended.last_state == "Refused"
+    assert "has no signed approval" in ended.cause
+    assert model.release_resources("production") == {"models": [], "configs": [], "endpoints": []}
+    assert model.stage.runs.get(run["run_id"])["status"] == "WaitingForApproval"
+
+
+def test_the_author_named_by_a_lying_approver_is_not_believed(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    _, run = run_to_gate(model)
+    model.sign(run, author="carol")
+
+    ended = model.end(
+        model.start(model.release_arns["production"], {"model_package_arn": run["model_package_arn"]})
+    )
+
+    assert "names carol as author, but alice uploaded the dataset" in ended.cause
+
+
+def test_two_datasets_at_once_are_both_staged_one_after_the_other(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    uploads = [model.upload(), model.upload(GOOD + b"3,hen\n")]
+
+    for upload in uploads:
+        model.start(model.retraining_arn, upload)
+
+    for upload in uploads:
+        model.wait_for_gate(model.run_id(upload))
+    assert model.packages() == ["PendingManualApproval", "PendingManualApproval"]
