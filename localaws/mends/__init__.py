@@ -35,6 +35,7 @@ MENDS = (
     "ec2_vpc_endpoints",
     "cloudwatch_alarm_states",
     "cloudwatch_alarms",
+    "tagging_coverage",
     "denial_messages",
     "service_trust",
     "pass_role",
