@@ -30,6 +30,7 @@ def build(client: docker.DockerClient, **arguments: str) -> Image:
         buildargs={"BASE_IMAGE": BASE_IMAGE, **arguments},
         network_mode="none",
         rm=True,
+        forcerm=True,
     )
     return image
 
