@@ -1,8 +1,10 @@
 locals {
   own_buckets = "arn:${local.partition}:s3:::${var.project}-*"
   own_objects = "${local.own_buckets}/*"
-  own_roles   = "arn:${local.partition}:iam::${local.account_id}:role/${var.project}-*"
-  own_keys    = { StringEquals = { "aws:ResourceTag/Project" = var.project } }
+  # The models bucket of any environment.
+  own_models_buckets = "arn:${local.partition}:s3:::${var.project}-*-models-${local.account_id}"
+  own_roles          = "arn:${local.partition}:iam::${local.account_id}:role/${var.project}-*"
+  own_keys           = { StringEquals = { "aws:ResourceTag/Project" = var.project } }
 
   deployer_statements = {
     storage = [
@@ -27,9 +29,20 @@ locals {
         Effect = "Allow"
         Action = [
           "s3:AbortMultipartUpload", "s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion",
-          "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging",
+          "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion",
         ]
         Resource = local.own_objects
+      },
+      {
+        # States, model configuration and the functions' package; neither datasets nor approvals nor models.
+        Sid    = "WriteWhatTerraformOwns"
+        Effect = "Allow"
+        Action = ["s3:PutObject", "s3:PutObjectTagging"]
+        Resource = [
+          "${aws_s3_bucket.state.arn}/*",
+          "${local.own_models_buckets}/config/*",
+          "${local.own_models_buckets}/functions/*",
+        ]
       },
       {
         Sid    = "Tables"
@@ -114,12 +127,6 @@ locals {
         Resource = "${local.arn.kms}:alias/${var.project}-*"
       },
       {
-        Sid      = "ListKeyAliases"
-        Effect   = "Allow"
-        Action   = ["kms:ListAliases"]
-        Resource = "*"
-      },
-      {
         Sid    = "Trails"
         Effect = "Allow"
         Action = [
@@ -129,13 +136,6 @@ locals {
           "cloudtrail:StartLogging", "cloudtrail:StopLogging", "cloudtrail:UpdateTrail",
         ]
         Resource = "${local.arn.cloudtrail}:trail/${var.project}-*"
-      },
-      {
-        # No resource type exists for describing trails.
-        Sid      = "FindTrails"
-        Effect   = "Allow"
-        Action   = ["cloudtrail:DescribeTrails"]
-        Resource = "*"
       },
     ]
 
@@ -178,12 +178,6 @@ locals {
         ]
         Resource = [for path in ["/aws/lambda/${var.project}-*", "/aws/sagemaker/*", "/aws/vendedlogs/states/${var.project}-*"] :
         "${local.arn.logs}:log-group:${path}"]
-      },
-      {
-        Sid      = "ListLogGroups"
-        Effect   = "Allow"
-        Action   = ["logs:DescribeLogGroups"]
-        Resource = "*"
       },
       {
         # Vended logs of a state machine: these actions have no resource type.
@@ -251,17 +245,39 @@ locals {
         Action   = ["sagemaker:DeleteModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:ListTags"]
         Resource = "${local.arn.sagemaker}:model-package/${var.project}-*/*"
       },
+    ]
+
+    # What is there: to find what is left after a destroy. These actions have no resource type, or are asked of all.
+    inventory = [
       {
-        # Jobs bear the name of their run, which starts with the model's; listing has no resource type.
-        Sid    = "FindModelsAndJobs"
+        Sid    = "FindResources"
         Effect = "Allow"
         Action = [
-          "sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob", "sagemaker:ListEndpointConfigs",
-          "sagemaker:ListEndpoints", "sagemaker:ListModelPackageGroups", "sagemaker:ListModelPackages",
-          "sagemaker:ListModels", "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs",
-          "sagemaker:StopProcessingJob", "sagemaker:StopTrainingJob", "states:ListStateMachines", "tag:GetResources",
+          "application-autoscaling:DescribeScalableTargets", "cloudtrail:DescribeTrails", "cloudtrail:ListTrails",
+          "cloudwatch:DescribeAlarms", "dynamodb:ListTables", "ecr:DescribeRepositories", "events:ListRules",
+          "iam:ListPolicies", "iam:ListRoles", "kms:ListAliases", "lambda:ListFunctions", "logs:DescribeLogGroups",
+          "s3:ListAllMyBuckets", "sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints",
+          "sagemaker:ListModelPackageGroups", "sagemaker:ListModelPackages", "sagemaker:ListModels",
+          "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs", "sns:ListTopics", "sqs:ListQueues",
+          "states:ListStateMachines",
         ]
         Resource = "*"
+      },
+      {
+        # Jobs bear the name of their run, which begins with the model's name.
+        Sid    = "SeeAndStopJobs"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob", "sagemaker:StopProcessingJob",
+          "sagemaker:StopTrainingJob",
+        ]
+        Resource = ["${local.arn.sagemaker}:processing-job/*", "${local.arn.sagemaker}:training-job/*"]
+      },
+      {
+        Sid      = "EndScaling"
+        Effect   = "Allow"
+        Action   = ["application-autoscaling:DeregisterScalableTarget"]
+        Resource = "arn:${local.partition}:application-autoscaling:${local.region}:${local.account_id}:scalable-target/*"
       },
     ]
   }

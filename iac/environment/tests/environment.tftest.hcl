@@ -62,6 +62,23 @@ run "staging_retrains" {
   }
 }
 
+run "three_models_are_three_entries_of_a_map" {
+  command = apply
+
+  variables {
+    models = { iris = {}, diabetes = { serving = { instance_count = 3 } }, penguins = { approval_timeout_s = 600 } }
+    images = {
+      for model in ["iris", "diabetes", "penguins"] :
+      model => "registry.example/mlops-${model}@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    }
+  }
+
+  assert {
+    condition     = output.pipeline.models.diabetes.endpoint_name == "mlops-staging-diabetes" && length(module.trigger) == 3
+    error_message = "Each model has an endpoint name and a trigger of its own."
+  }
+}
+
 run "another_environments_variables_are_refused" {
   command = plan
 

@@ -13,6 +13,7 @@ locals {
     runs_table         = "${local.prefix}-runs"
     trail              = "${local.prefix}-audit"
     dead_letters_queue = "${local.prefix}-dead-letters"
+    dead_letters_alarm = "${local.prefix}-dead-letters"
     functions          = { for handler in local.handlers : handler => "${local.prefix}-${replace(handler, "_", "-")}" }
     models = {
       for model in var.models : model => {
