@@ -100,26 +100,17 @@ def measure_run(deployment: Deployment) -> dict[str, float]:
         "evaluating_s": seconds_between(evaluation["ProcessingStartTime"], evaluation["ProcessingEndTime"]),
         "server_start_s": server_start_seconds(deployment, history(states, release)),
     }
-    reject(deployment, run)
+    reject(deployment, item)
     return {"total_s": total, **parts, "rest_s": total - sum(parts.values())}
 
 
-def reject(deployment: Deployment, run: str) -> None:
+def reject(deployment: Deployment, item: dict[str, Any]) -> None:
     """Ends the run as a person would, so that runs do not pile up."""
-    sagemaker = deployment.client("sagemaker", profile="approver")
-    group = deployment.names("staging").model(MODEL).model_package_group
-    packages = sagemaker.list_model_packages(
-        ModelPackageGroupName=group, ModelApprovalStatus="PendingManualApproval"
+    deployment.client("sagemaker", profile="approver").update_model_package(
+        ModelPackageArn=item["model_package_arn"],
+        ModelApprovalStatus="Rejected",
+        ApprovalDescription="rejected by bob: measured, not wanted",
     )
-    for package in packages["ModelPackageSummaryList"]:
-        arn = package["ModelPackageArn"]
-        found = sagemaker.describe_model_package(ModelPackageName=arn)
-        if found["CustomerMetadataProperties"]["run_id"] == run:
-            sagemaker.update_model_package(
-                ModelPackageArn=arn,
-                ModelApprovalStatus="Rejected",
-                ApprovalDescription="rejected by bob: bench",
-            )
 
 
 def summarise(samples: list[dict[str, float]]) -> dict[str, Any]:
