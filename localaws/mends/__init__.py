@@ -18,6 +18,7 @@ MENDS = (
     "stepfunctions_definitions",
     "stepfunctions_executions",
     "stepfunctions_history",
+    "stepfunctions_logs",
     "stepfunctions_paths",
     "stepfunctions_retries",
     "stepfunctions_tasks",

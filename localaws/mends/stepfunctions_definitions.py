@@ -2,9 +2,9 @@
 
 AWS: CreateStateMachine and UpdateStateMachine refuse a definition whose states do not hang together, with
     InvalidDefinition, and ValidateStateMachineDefinition says what is wrong; a role that may not make the
-    managed rule that `.sync` waits by is refused ["State machine structure in Amazon States Language", API
-    pages of these, "Permissions for cross-service integrations with .sync"]; tracingConfiguration is read
-    back.
+    managed rule that `.sync` waits by is refused, and so is one that may not deliver the logs ["State
+    machine structure in Amazon States Language", API pages of these, "Permissions for cross-service
+    integrations with .sync"]; tracingConfiguration is read back.
 ministack: takes any JSON text, finds nothing wrong, asks nothing of the role, and forgets
     tracingConfiguration.
 Hook: `services/stepfunctions.py::_create_state_machine`, `::_update_state_machine`,
@@ -36,6 +36,11 @@ MANAGED_RULES = {
     "startExecution": "StepFunctionsGetEventsForStepFunctionsExecutionRule",
 }
 RULE_ACTIONS = ("events:PutTargets", "events:PutRule", "events:DescribeRule")
+LOG_ACTIONS = (
+    *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery"),
+    *("logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies"),
+    "logs:DescribeLogGroups",
+)
 
 
 @dataclass(frozen=True)
@@ -146,9 +151,15 @@ def _refusal(data: dict[str, Any], role_arn: str) -> Any:
         message = f"Invalid State Machine Definition: '{told}'"
         return error_response_json("InvalidDefinition", message, 400)
     for rule in _managed_rules(json.loads(data["definition"])):
-        if not _may_make(role_arn, rule):
+        rule_arn = f"arn:aws:events:{get_region()}:{get_account_id()}:rule/{rule}"
+        if not _may(role_arn, RULE_ACTIONS, rule_arn):
             message = f"'{role_arn}' is not authorized to create managed-rule."
             return error_response_json("AccessDeniedException", message, 400)
+    if (data.get("loggingConfiguration") or {}).get("level", "OFF") != "OFF" and not _may(
+        role_arn, LOG_ACTIONS, "*"
+    ):
+        message = "The state machine IAM Role is not authorized to access the Log Destination"
+        return error_response_json("AccessDeniedException", message, 400)
     return None
 
 
@@ -169,24 +180,22 @@ def _managed_rules(definition: Any) -> set[str]:
     return found
 
 
-def _may_make(role_arn: str, rule: str) -> bool:
-    account_id, region = get_account_id(), get_region()
+def _may(role_arn: str, actions: tuple[str, ...], resource_arn: str) -> bool:
+    """Whether the role's own policies allow all of the actions."""
+    account_id = get_account_id()
     policies = iam_evaluator._gather_role_policies(role_arn.rsplit("/", 1)[-1], account_id)
-    return all(
-        iam_evaluator.evaluate(
-            iam_evaluator.EvalContext(
-                principal_arn=role_arn,
-                principal_type="AssumedRole",
-                principal_account=account_id,
-                action=action,
-                resource_arn=f"arn:aws:events:{region}:{account_id}:rule/{rule}",
-                region=region,
-            ),
-            policies,
-        ).decision
-        == "Allow"
-        for action in RULE_ACTIONS
-    )
+    contexts = [
+        iam_evaluator.EvalContext(
+            principal_arn=role_arn,
+            principal_type="AssumedRole",
+            principal_account=account_id,
+            action=action,
+            resource_arn=resource_arn,
+            region=get_region(),
+        )
+        for action in actions
+    ]
+    return all(iam_evaluator.evaluate(context, policies).decision == "Allow" for context in contexts)
 
 
 def _keep_tracing(machine_arn: str, data: dict[str, Any]) -> None:
