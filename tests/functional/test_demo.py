@@ -1,4 +1,4 @@
-"""The story: a dataset upload becomes an approved production endpoint, on the real Terraform and containers."""
+"""The story: a dataset upload becomes an approved production endpoint, on the real Terraform."""
 
 from __future__ import annotations
 
