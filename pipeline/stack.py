@@ -87,7 +87,8 @@ def plan_stack(workshop: Workshop, stack: Stack) -> Manifest:
         workshop, stack, images=read_images(workshop.settings) if stack.environment else {}
     )
     changes = terraform.plan(folder.plan)
-    folder.representation.write_text(json.dumps(terraform.show_plan(folder.plan)))
+    if changes:
+        folder.representation.write_text(json.dumps(terraform.show_plan(folder.plan)))
     return save_manifest(
         folder, stack=stack.name, commit=workshop.commit, changes=changes, inputs=inputs, now=utc_now()
     )

@@ -39,7 +39,9 @@ def demo(
     else:
         travel(journey, outcomes, keep=keep)
     kept = keep and len(outcomes) > 2
-    record = write_record(journey, outcomes, kept=kept)
+    # The end of a kept demo must not take the place of its record.
+    name = "demo-teardown" if teardown else "demo"
+    record = write_record(journey, outcomes, kept=kept, name=name)
     desk.show(record, text=render_summary(record))
     if kept:
         desk.report(describe_kept(journey))

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,9 +15,9 @@ from rich.table import Table
 from pipeline.artefact import read_json
 from pipeline.cli.desk import Desk, Env, Json, Model
 from pipeline.cli.models import open_runs
-from pipeline.contract import read_model
 from pipeline.lambdas.smoke import smoke as smoke_endpoint
 from pipeline.ledger import Ledger
+from pipeline.names import PipelineNames
 from pipeline.prediction import predict as ask_endpoint
 from pipeline.prediction import read_body, render_instances
 from pipeline.settings import Environment, pick_model
@@ -39,10 +39,9 @@ def smoke(model: Model = None, env: Env = "staging", as_json: Json = False) -> N
     desk = Desk(as_json=as_json)
     name, names, lookup = pick_model(desk.settings, model), desk.names(env), open_lookup(desk, env)
     release = wanted_release(lookup, read_status(lookup, names, name), project=desk.settings.project)
-    contract, _ = read_json(f"s3://{names.models_bucket}/config/{name}/model.json", s3=lookup.s3)
     evidence = smoke_endpoint(
         release,
-        golden=contract["golden"],
+        golden=read_golden(desk, names, name),
         sagemaker=lookup.sagemaker,
         runtime=desk.aws.client("sagemaker-runtime"),
         clock=time.perf_counter,
@@ -65,13 +64,13 @@ def predict(
 ) -> None:
     """Call the endpoint and print its predictions."""
     desk = Desk(as_json=as_json)
-    name = pick_model(desk.settings, model)
+    name, names = pick_model(desk.settings, model), desk.names(env)
+    endpoint = names.model(name).endpoint
     if file:
         body, content_type = read_body(file)
     else:
-        golden = read_model(desk.settings, name)["golden"]
-        body, content_type = render_instances([request["instance"] for request in golden]), "application/json"
-    endpoint = desk.names(env).model(name).endpoint
+        instances = [request["instance"] for request in read_golden(desk, names, name)]
+        body, content_type = render_instances(instances), "application/json"
     runtime = desk.aws.client("sagemaker-runtime")
     predictions = ask_endpoint(runtime, endpoint, body, content_type=content_type)
     desk.show(
@@ -95,6 +94,14 @@ def history(
         words = [str(body.get(name) or "") for name in ("environment", "run_id", "status", "reason")]
         table.add_row(str(entry.sequence), entry.at[:19], entry.kind, *words)
     desk.show({"entries": [asdict(entry) for entry in entries]}, text=table)
+
+
+def read_golden(desk: Desk, names: PipelineNames, model: str) -> list[dict[str, Any]]:
+    """The golden requests of the environment, which may be older than those of this checkout."""
+    uri = f"s3://{names.models_bucket}/config/{model}/model.json"
+    contract, _sha256 = read_json(uri, s3=desk.aws.client("s3"))
+    golden: list[dict[str, Any]] = contract["golden"]
+    return golden
 
 
 def open_lookup(desk: Desk, environment: Environment) -> Lookup:

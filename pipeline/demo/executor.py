@@ -52,8 +52,10 @@ def _run_step(step: Step, journey: Journey, clock: Callable[[], float]) -> Outco
     return Outcome(step.name, round(clock() - began, 1), ok=True)
 
 
-def write_record(journey: Journey, outcomes: list[Outcome], *, kept: bool) -> dict[str, Any]:
-    """build/demo.json."""
+def write_record(
+    journey: Journey, outcomes: list[Outcome], *, kept: bool, name: str = "demo"
+) -> dict[str, Any]:
+    """build/<name>.json."""
     facts = asdict(journey.facts)
     record = {
         "ok": all(outcome.ok for outcome in outcomes),
@@ -63,7 +65,7 @@ def write_record(journey: Journey, outcomes: list[Outcome], *, kept: bool) -> di
         **facts,
         "provider_waiting_total_s": total_waiting(journey.facts),
     }
-    file = journey.settings.build / "demo.json"
+    file = journey.settings.build / f"{name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(record, indent=2, default=str) + "\n")
     return record
