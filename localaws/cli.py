@@ -1,4 +1,7 @@
-"""`python -m localaws up|down|status`: exit 0, 1 for a failure, 2 for wrong usage, 3 when the machine is not ready."""
+"""`python -m localaws up|down|status`.
+
+Exit codes: 0, 1 for a failure, 2 for wrong usage, 3 when the machine is not ready.
+"""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def stop(settings: Settings) -> bool:
 
 
 def remove_left_overs(settings: Settings) -> None:
-    """Ends processes and containers that a killed server of this state directory left, and its scratch files."""
+    """Ends what a killed server of this state directory left, and removes its scratch files."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while (left := marked_processes(settings)) and time.monotonic() < deadline:
         for pid in left:
@@ -173,7 +173,8 @@ def _resolve_runtime(settings: Settings) -> tuple[str, str | None]:
         return "container", engine.name
     if settings.runtime == "container":
         raise SetupError(
-            f"--runtime container needs a container engine such as Docker, and none answers ({engine.reason}). "
+            f"--runtime container needs a container engine such as Docker, and none answers "
+            f"({engine.reason}). "
             "Start one, or use --runtime process."
         )
     return "process", None
@@ -184,6 +185,8 @@ def _spawn(settings: Settings, root: Keys) -> subprocess.Popen[bytes]:
     environment["AWS_ACCESS_KEY_ID"] = root.access_key_id
     environment["AWS_SECRET_ACCESS_KEY"] = root.secret_access_key
     environment["PYTHONUNBUFFERED"] = "1"
+    # One heap for each of some 64 threads would hold on to memory that is free.
+    environment["MALLOC_ARENA_MAX"] = "2"
     environment[STATE_DIR_VARIABLE] = str(settings.state_dir)
     arguments = [
         "--port",

@@ -18,7 +18,7 @@ _OPEN_DOORS = ("/_ministack/health", "/_ministack/lambda-code/", "/_ministack/la
 
 
 def route(registry: Registry, rest: Application) -> Application:
-    """Sends the registry's requests to it before their bodies are read into memory, and others to ministack."""
+    """Sends the registry's requests to it, their bodies unread, and all others to ministack."""
 
     async def application(scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -1,7 +1,7 @@
 """Which IAM action a request to this package's services is, and on which resource.
 
-For ministack 1.5.33: it finds the action of JSON services by itself; the runtime's path and every resource ARN are
-found here.
+For ministack 1.5.33: it finds the action of JSON services by itself; the runtime's path and every resource
+ARN are found here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One root key, and its signature is checked.
 
-ministack 1.5.33 takes the key `test`, every 12-digit key and the configured key for root, with any secret. Here
-only the configured key is root, and only who holds its secret.
+ministack 1.5.33 takes the key `test`, every 12-digit key and the configured key for root, with any secret.
+Here only the configured key is root, and only who holds its secret.
 """
 
 from __future__ import annotations

@@ -95,7 +95,8 @@ def _structure_faults(shape: StructureShape, value: Any, *, path: str) -> Iterat
             yield f"Value null at '{_join(path, name)}' failed to satisfy constraint: Member must not be null"
     for name, item in value.items():
         if name not in shape.members:
-            yield f"Unknown parameter '{name}' at '{path or 'request'}', must be one of: {', '.join(shape.members)}"
+            known = ", ".join(shape.members)
+            yield f"Unknown parameter '{name}' at '{path or 'request'}', must be one of: {known}"
         elif item is not None:
             yield from _faults(shape.members[name], item, path=_join(path, name))
 

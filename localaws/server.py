@@ -10,7 +10,7 @@ from localaws.settings import ACCOUNT_ID, HOST, REGION, Settings
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What ministack reads when it is imported. The root keys come from the process that starts the server."""
+    """What ministack reads when it is imported. The root keys come from who starts the server."""
     return {
         "GATEWAY_PORT": str(settings.port),
         "BIND_HOST": HOST,

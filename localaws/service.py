@@ -1,4 +1,4 @@
-"""A JSON-protocol AWS service inside ministack: X-Amz-Target names the operation, the body holds its members."""
+"""A JSON-protocol AWS service inside ministack: X-Amz-Target names the operation, the body its members."""
 
 from __future__ import annotations
 

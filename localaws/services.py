@@ -65,7 +65,7 @@ class Services:
         return ContainerRuntime(client, settings, password=self._pull_password)
 
     def _pull_password(self, image: Image) -> str:
-        # The role's permission to pull was checked when the image was found; the pull itself is this server's.
+        # The role's permission was checked when the image was found; the pull itself is this server's.
         root_key = os.environ["AWS_ACCESS_KEY_ID"]
         return self._tokens.issue(root_key, image.repository.scope).password
 

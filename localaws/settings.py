@@ -1,4 +1,4 @@
-"""What one local AWS is told when it starts: where it listens, where its files are, how it runs containers."""
+"""What one local AWS is told when it starts: where it listens, where its files are, how it runs programs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Application Auto Scaling: the control plane. It keeps targets and policies; nothing scales by itself here."""
+"""Application Auto Scaling: the control plane. It keeps targets and policies; nothing scales here."""

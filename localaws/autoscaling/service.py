@@ -186,8 +186,9 @@ def _new_target(scope: Scope, params: Members) -> Members:
     namespace = params["ServiceNamespace"]
     suffix = _ROLE_SUFFIXES.get(namespace, namespace.capitalize())
     role = _SERVICE_ROLE.format(namespace=namespace, suffix=suffix)
+    prefix = f"arn:aws:{NAME}:{scope.region}:{scope.account_id}"
     return {
-        "ScalableTargetARN": f"arn:aws:{NAME}:{scope.region}:{scope.account_id}:scalable-target/{uuid.uuid4().hex}",
+        "ScalableTargetARN": f"{prefix}:scalable-target/{uuid.uuid4().hex}",
         "CreationTime": time.time(),
         "RoleARN": f"arn:aws:iam::{scope.account_id}:{role}",
     }

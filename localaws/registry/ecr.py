@@ -1,4 +1,4 @@
-"""Joins ministack's ECR API to this registry: addresses, tokens, and what is known about images. For 1.5.33."""
+"""Joins ministack's ECR API to this registry: addresses, tokens, image details. For 1.5.33."""
 
 from __future__ import annotations
 

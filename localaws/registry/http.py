@@ -1,7 +1,7 @@
 """The OCI distribution protocol over ASGI: what `docker push` and `docker pull` speak.
 
-Layers stream between the socket and the disk. Every request is authenticated by an ECR token and authorised with the
-IAM actions that ECR asks for.
+Layers stream between the socket and the disk. Every request is authenticated by an ECR token and
+authorised with the IAM actions that ECR asks for.
 Source: OCI Distribution Specification 1.1; Amazon ECR user guide, "Private image repositories".
 """
 
@@ -107,8 +107,8 @@ class Registry:
             raise RegistryError(
                 404,
                 "NAME_UNKNOWN",
-                f"The repository with name '{request.repository.name}' does not exist in the registry with id "
-                f"'{token.scope.account_id}'",
+                f"The repository with name '{request.repository.name}' does not exist in the registry with "
+                f"id '{token.scope.account_id}'",
             )
         return await self._route(request)
 

@@ -64,8 +64,8 @@ def put_manifest(
 ) -> str:
     """The digest of the stored manifest.
 
-    Raises: ManifestError when it is no manifest, names blobs that were not pushed, contradicts the digest it is
-    pushed as, or moves an immutable tag.
+    Raises: ManifestError when it is no manifest, names blobs that were not pushed, contradicts the digest it
+    is pushed as, or moves an immutable tag.
     """
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     if reference.startswith("sha256:") and reference != digest:
@@ -99,7 +99,8 @@ def describe_images(params: Members) -> Members:
     if name not in ecr._repositories:
         raise AwsError(
             "RepositoryNotFoundException",
-            f"The repository with name '{name}' does not exist in the registry with id '{ecr._registry_id()}'",
+            f"The repository with name '{name}' does not exist in the registry with id "
+            f"'{ecr._registry_id()}'",
         )
     images = list(ecr._images.get(name, []))
     if params.get("imageIds"):
@@ -188,8 +189,8 @@ def _move_tag(repository: Repository, images: list[Members], tag: str | None, di
     if ecr._repositories[repository.name].get("imageTagMutability", "MUTABLE").startswith("IMMUTABLE"):
         raise ManifestError(
             "TAG_INVALID",
-            f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot be overwritten "
-            "because the repository is immutable.",
+            f"The image tag '{tag}' already exists in the '{repository.name}' repository and cannot be "
+            "overwritten because the repository is immutable.",
         )
     holder["imageTags"].remove(tag)
     holder["imageId"].pop("imageTag", None)

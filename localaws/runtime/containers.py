@@ -1,4 +1,4 @@
-"""Programs of an image as containers of the engine: no bind mounts, no network for jobs, none out for endpoints."""
+"""Programs of an image as containers: no bind mounts, no network for jobs, none out for endpoints."""
 
 from __future__ import annotations
 
@@ -172,6 +172,6 @@ class ContainerRunning:
 
 def _cannot_start(workload: Workload, error: APIError) -> ClientFaultError:
     return ClientFaultError(
-        f"CannotStartContainerError. Please ensure the container starts correctly when invoked with 'docker run "
-        f"{workload.image.uri} {' '.join(workload.arguments)}': {error.explanation}"
+        f"CannotStartContainerError. Please ensure the container starts correctly when invoked with "
+        f"'docker run {workload.image.uri} {' '.join(workload.arguments)}': {error.explanation}"
     )

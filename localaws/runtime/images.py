@@ -118,9 +118,9 @@ def _check_pull(ecr: Any, repository: Repository, image_id: dict[str, str], *, r
     except ClientError as error:
         raise ClientFaultError(
             f"Cannot pull from repository {repository.name} in registry ID {repository.scope.account_id}: "
-            f"{error.response['Error']['Message']}. Please check that the repository exists and that role {role_arn} "
-            "may ecr:GetAuthorizationToken, ecr:BatchCheckLayerAvailability, ecr:BatchGetImage and "
-            "ecr:GetDownloadUrlForLayer."
+            f"{error.response['Error']['Message']}. Please check that the repository exists and that role "
+            f"{role_arn} has pull permissions: ecr:GetAuthorizationToken, ecr:BatchCheckLayerAvailability, "
+            "ecr:BatchGetImage, ecr:GetDownloadUrlForLayer."
         ) from error
     for failure in _failures(answer):
         raise ClientFaultError(f"Cannot find the image {image_id} in repository {repository.name}: {failure}")

@@ -29,14 +29,14 @@ class Platform:
         if workload.image.runs_as_process:
             if self._processes is None:
                 raise ClientFaultError(
-                    f"Image {workload.image.uri} is made to run as plain processes, and this local AWS was started "
-                    "with --runtime container."
+                    f"Image {workload.image.uri} is made to run as plain processes, and this local AWS was "
+                    "started with --runtime container."
                 )
             return self._processes.start(workload, log)
         if self._containers is None:
             raise ClientFaultError(
-                f"Image {workload.image.uri} needs a container engine, and this local AWS has none. Start one and "
-                "restart the local AWS, or build the image for the process runtime."
+                f"Image {workload.image.uri} needs a container engine, and this local AWS has none. Start "
+                "one and restart the local AWS, or build the image for the process runtime."
             )
         return self._containers.start(workload, log)
 

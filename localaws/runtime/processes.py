@@ -1,4 +1,4 @@
-"""Programs of an image as plain processes: no isolation, the server's own Python, and nothing of its environment.
+"""Programs of an image as plain processes: the server's own Python, nothing of its environment, no isolation.
 
 For machines without a container engine, and for fast tests. Only images that say so (label
 `org.mlops.runtime=process`) run like this.
@@ -98,8 +98,7 @@ class ProcessRunning:
 
 
 def _forward(process: subprocess.Popen[str], log: Callable[[str], None]) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
+    for line in process.stdout or ():
         log(line.rstrip("\n"))
 
 

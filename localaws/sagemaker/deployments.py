@@ -60,8 +60,8 @@ class LiveEndpoint:
     def replace(self, fleet: Fleet, rollout: Rollout, *, region: str) -> None:
         """Moves the traffic to a healthy fleet, and ends the old one.
 
-        Raises: RolledBackError when an alarm goes off or time runs out; the old fleet has the traffic then, and
-        the new one is ended.
+        Raises: RolledBackError when an alarm goes off or time runs out; the old fleet has the traffic then,
+        and the new one is ended.
         """
         old = self._fleet
         with self._lock:

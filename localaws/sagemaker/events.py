@@ -1,7 +1,7 @@
 """What SageMaker tells EventBridge when the state of something changes.
 
-Source: Amazon SageMaker developer guide, "Events that SageMaker AI sends to Amazon EventBridge". Times are epoch
-milliseconds there, except in a model package's event, where they are ISO 8601.
+Source: Amazon SageMaker developer guide, "Events that SageMaker AI sends to Amazon EventBridge". Times are
+epoch milliseconds there, except in a model package's event, where they are ISO 8601.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ class InvocationApi:
     async def handle_request(
         self, _method: str, path: str, headers: Mapping[str, str], body: bytes, _query: Query
     ) -> Response:
-        """The entry point that ministack calls on its event loop; the request itself waits in a worker thread."""
+        """The entry point that ministack calls on its event loop; the request waits in a worker thread."""
         try:
             name = invoked_endpoint(path)
             if len(body) > MAX_BODY_BYTES:
@@ -141,8 +141,8 @@ def model_error(request: Request, reply: Reply) -> AwsError:
     side = "client" if 400 <= reply.status < 500 else "server"
     scope, group = request.scope, f"/aws/sagemaker/Endpoints/{request.endpoint}"
     message = (
-        f'Received {side} error ({reply.status}) from primary with message "{original}". See CloudWatch log group '
-        f"{group} in account {scope.account_id} for more information."
+        f'Received {side} error ({reply.status}) from primary with message "{original}". See '
+        f"CloudWatch log group {group} in account {scope.account_id} for more information."
     )
     members: dict[str, object] = {
         # botocore's model spells this error's members with capitals.

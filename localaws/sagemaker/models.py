@@ -82,5 +82,6 @@ def _check_variant(catalogue: Catalogue, scope: Scope, variant: Members) -> None
     catalogue.get(MODEL, scope, variant["ModelName"])
     if "ServerlessConfig" not in variant and not {"InstanceType", "InitialInstanceCount"} <= variant.keys():
         raise ValidationError(
-            f"Variant {variant['VariantName']} needs InstanceType and InitialInstanceCount, or ServerlessConfig."
+            f"Variant {variant['VariantName']} needs InstanceType and InitialInstanceCount, or "
+            "ServerlessConfig."
         )

@@ -1,6 +1,7 @@
 """Processing jobs: inputs to paths, one program, outputs from paths.
 
-Source: Amazon SageMaker developer guide, "Build Your Own Processing Container"; API reference, CreateProcessingJob.
+Source: Amazon SageMaker developer guide, "Build Your Own Processing Container"; API reference,
+CreateProcessingJob.
 """
 
 from __future__ import annotations

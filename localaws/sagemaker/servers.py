@@ -158,9 +158,9 @@ def fetch_model(s3: Any, container: Members, tree: Path) -> None:
         transfer.download_object(s3, source["S3Uri"], archive)
     except ClientFaultError as error:
         raise ClientFaultError(
-            f"Failed to download model data for container from URL: {source['S3Uri']}. Please ensure that there is "
-            f"an object located at the URL and that the role passed to CreateModel has permissions to download the "
-            f"object. ({error})"
+            f"Failed to download model data for container from URL: {source['S3Uri']}. Please ensure that "
+            "there is an object located at the URL and that the role passed to CreateModel has permissions "
+            f"to download the object. ({error})"
         ) from error
     with archive.open("rb") as file:
         extract(file, target, what=f"Model data {source['S3Uri']}")

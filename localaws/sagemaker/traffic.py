@@ -106,7 +106,7 @@ def _checked(rollout: Rollout) -> Rollout:
     waits_s = sum(shift.wait_s for shift in rollout.shifts) + rollout.termination_wait_s
     if waits_s > rollout.timeout_s:
         raise ValidationError(
-            f"MaximumExecutionTimeoutInSeconds {rollout.timeout_s} is shorter than the deployment's own waits, "
-            f"{waits_s} s."
+            f"MaximumExecutionTimeoutInSeconds {rollout.timeout_s} is shorter than the deployment's own "
+            f"waits, {waits_s} s."
         )
     return rollout

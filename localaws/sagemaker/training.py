@@ -1,7 +1,7 @@
 """Training jobs: data in, the image's `train`, model.tar.gz out.
 
-Source: Amazon SageMaker developer guide, "How Amazon SageMaker AI runs your training image" and "… provides training
-information", "… processes training output"; API reference, DescribeTrainingJob.
+Source: Amazon SageMaker developer guide, "How Amazon SageMaker AI runs your training image", "… provides
+training information" and "… processes training output"; API reference, DescribeTrainingJob.
 """
 
 from __future__ import annotations

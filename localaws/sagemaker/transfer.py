@@ -84,7 +84,10 @@ def upload_directory(s3: Any, directory: Path, uri: str, *, kms_key_id: str | No
 
 
 def list_keys(s3: Any, uri: str) -> list[str]:
-    """The keys under a prefix, `directories` left out. Raises: ClientFaultError when the role may not list."""
+    """The keys under a prefix, markers of folders left out.
+
+    Raises: ClientFaultError when the role may not list.
+    """
     bucket, prefix = split_uri(uri)
     return _list_keys(s3, bucket, prefix, uri=uri)
 

@@ -1,7 +1,7 @@
 """Batch transform: a model server, every object of a prefix through it, answers beside the prefix.
 
-Source: Amazon SageMaker developer guide, "Batch transform for inference with Amazon SageMaker AI"; API reference,
-CreateTransformJob.
+Source: Amazon SageMaker developer guide, "Batch transform for inference with Amazon SageMaker AI"; API
+reference, CreateTransformJob.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def image(container_aws: LocalAws, engine: docker.DockerClient, base_image: str)
     ecr = container_aws.client("ecr")
     uri = ecr.create_repository(repositoryName="test-image")["repository"]["repositoryUri"]
     engine.images.build(
-        fileobj=context(base_image), custom_context=True, tag=f"{uri}:v1", network_mode="none"
+        fileobj=context(base_image), custom_context=True, tag=f"{uri}:v1", network_mode="none", rm=True
     )
     token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
