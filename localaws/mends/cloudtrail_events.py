@@ -22,7 +22,7 @@ from ministack.core.responses import request_scope
 from ministack.services import cloudtrail, eventbridge
 
 from localaws.mends import cloudtrail_records, exchanges
-from localaws.mends.cloudtrail_selectors import selects
+from localaws.mends.cloudtrail_selectors import may_select, selects
 from localaws.mends.exchanges import Request, Response
 
 VERSION = "1.5.33"
@@ -47,6 +47,9 @@ def record(request: Request, response: Response) -> None:
         return
     is_data = cloudtrail_records.is_data_event(request, name)
     trails = logging_trails(request.account_id, request.region)
+    if is_data:
+        kind = cloudtrail_records.data_type(request)
+        trails = [(trail, selectors) for trail, selectors in trails if may_select(selectors, kind)]
     if is_data and not trails:
         return
     made = cloudtrail_records.create_record(request, response, name, is_data=is_data)

@@ -45,6 +45,20 @@ DATA_ACTIONS = {
     "logs": ("PutLogEvents", "GetLogEvents", "FilterLogEvents"),
     "events": ("PutEvents",),
 }
+DATA_TYPES = {
+    "dynamodb": "AWS::DynamoDB::Table",
+    "lambda": "AWS::Lambda::Function",
+    "s3": "AWS::S3::Object",
+    "sagemaker-runtime": "AWS::SageMaker::Endpoint",
+    "sns": "AWS::SNS::Topic",
+    "sqs": "AWS::SQS::Queue",
+}
+# Requests that prove nothing about who made them: CloudTrail attributes them to nobody.
+UNPROVEN = (
+    *("SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature", "RequestTimeTooSkewed"),
+    *("InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException", "InvalidToken"),
+    *("MissingAuthenticationToken", "MissingAuthenticationTokenException", "AuthFailure"),
+)
 # Services whose event source is not the name their requests are signed for.
 EVENT_SOURCES = {"sagemaker-runtime": "sagemaker", "application-autoscaling": "autoscaling"}
 # Subresources of an S3 object, and the operations they make of a method.
@@ -94,6 +108,11 @@ def is_data_event(request: Request, name: str) -> bool:
     return name in DATA_ACTIONS.get(request.service, ())
 
 
+def data_type(request: Request) -> str | None:
+    """The resource type that a data event's selectors name."""
+    return DATA_TYPES.get(request.service)
+
+
 def is_read_only(name: str) -> bool:
     return name.startswith(READ_PREFIXES)
 
@@ -101,7 +120,8 @@ def is_read_only(name: str) -> bool:
 def create_record(request: Request, response: Response, name: str, *, is_data: bool) -> dict[str, Any] | None:
     """The record; None when nobody is known to have made the call."""
     identity = user_identity(request)
-    if identity is None:
+    error = _error(request, response)
+    if identity is None or error.get("errorCode") in UNPROVEN:
         return None
     read_only = is_read_only(name)
     record = {
@@ -113,7 +133,7 @@ def create_record(request: Request, response: Response, name: str, *, is_data: b
         "awsRegion": request.region,
         "sourceIPAddress": identity.get("invokedBy", request.client_ip),
         "userAgent": identity.get("invokedBy", f"[{request.headers.get('user-agent', '')}]"),
-        **_error(request, response),
+        **error,
         "requestParameters": _request_parameters(request),
         "responseElements": None if read_only else _response_elements(request, response),
         "requestID": request.request_id,
@@ -241,9 +261,7 @@ def _s3_resources(request: Request, name: str) -> list[dict[str, str]]:
 
 
 def _resource_type(service: str) -> dict[str, str]:
-    names = {"lambda": "AWS::Lambda::Function", "dynamodb": "AWS::DynamoDB::Table", "kms": "AWS::KMS::Key"}
-    if service == "sagemaker-runtime":
-        return {"type": "AWS::SageMaker::Endpoint"}
+    names = {**DATA_TYPES, "kms": "AWS::KMS::Key"}
     return {"type": names[service]} if service in names else {}
 
 

@@ -27,6 +27,17 @@ def selects(selectors: list[dict[str, Any]], record: dict[str, Any]) -> bool:
     )
 
 
+def may_select(selectors: list[dict[str, Any]], data_type: str | None) -> bool:
+    """Whether a selector could want a data event of the type; a quick look before a record is made."""
+    for selector in selectors:
+        fields = {field["Field"]: field for field in selector.get("FieldSelectors", [])}
+        if fields and data_type in fields.get("resources.type", {}).get("Equals", [data_type]):
+            return True
+        if any(group["Type"] == data_type for group in selector.get("DataResources") or []):
+            return True
+    return False
+
+
 def _basic(selector: dict[str, Any], record: dict[str, Any]) -> bool:
     wanted = {"ReadOnly": (True,), "WriteOnly": (False,)}.get(
         selector.get("ReadWriteType", "All"), (True, False)

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from mend_servers import ACCOUNT, Server, allow, allow_service, mended, plain, policy, unique, until
 
-from localaws.mends.cloudtrail_selectors import selects
+from localaws.mends.cloudtrail_selectors import may_select, selects
 
 
 def bucket_for_logs(server: Server) -> str:
@@ -143,6 +143,18 @@ def test_a_refused_upload_is_told_as_an_error() -> None:
     assert (detail["errorCode"], detail["responseElements"]) == ("AccessDenied", None)
 
 
+def test_a_forged_request_is_attributed_to_nobody() -> None:
+    server = mended()
+    bucket, url = watched_bucket(server)
+    forged = {"AccessKeyId": server.root["aws_access_key_id"], "SecretAccessKey": "guessed"}
+
+    forger = Server(server.endpoint, server.ca_file, server.root).client("s3", forged)
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        forger.put_object(Bucket=bucket, Key="datasets/a.csv", Body=b"a")
+
+    assert details(server, url, timeout_s=1.5) == []
+
+
 def test_what_the_selectors_leave_out_is_not_told() -> None:
     server = mended()
     bucket, url = watched_bucket(server)
@@ -205,3 +217,28 @@ def advanced(**fields: dict[str, list[str]]) -> list[dict[str, Any]]:
 )
 def test_selectors(selectors: list[dict[str, Any]], wanted: bool) -> None:
     assert selects(selectors, record()) is wanted
+
+
+@pytest.mark.parametrize(
+    ("selectors", "kind", "wanted"),
+    [
+        (
+            [{"DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3"]}]}],
+            "AWS::S3::Object",
+            True,
+        ),
+        (
+            [{"DataResources": [{"Type": "AWS::S3::Object", "Values": ["arn:aws:s3"]}]}],
+            "AWS::SQS::Queue",
+            False,
+        ),
+        ([{"IncludeManagementEvents": True}], "AWS::S3::Object", False),
+        (advanced(resources__type={"Equals": ["AWS::S3::Object"]}), "AWS::S3::Object", True),
+        (advanced(resources__type={"Equals": ["AWS::S3::Object"]}), None, False),
+        (advanced(eventCategory={"Equals": ["Data"]}), "AWS::S3::Object", True),
+    ],
+)
+def test_a_quick_look_at_the_selectors(
+    selectors: list[dict[str, Any]], kind: str | None, wanted: bool
+) -> None:
+    assert may_select(selectors, kind) is wanted
