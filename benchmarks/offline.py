@@ -32,43 +32,68 @@ from deployment import RESULTS, Deployment, write_result
 # Addresses that are reserved for documentation: nobody has them.
 OWN_ADDRESSES = ("192.0.2.2/24", "2001:db8::2/64")
 NAME_SERVER = "192.0.2.53"
-PLANTED = "203.0.113.5"
-PLANTED_PORT = 443
+PLANTED_NAME = "planted.example"
+PLANTED_ADDRESS = ("203.0.113.5", 443)
+PLANTED = "203.0.113.5:443"
+PLANTED_LOOKUP = f"{NAME_SERVER}:53 for {PLANTED_NAME}"
 INTERFACE = "outside"
 PORTS = {"process": 4738, "container": 4739}
 ETHERNET_BYTES = 14
+UDP_HEADER_BYTES = 8
+TCP, UDP = 6, 17
 ENGINE_LIMIT_S = 60.0
 
 
 def destination(frame: bytes) -> str:
-    """Where an Ethernet frame wants to go, as `address` or `protocol 0x....`."""
-    kind = int.from_bytes(frame[12:14], "big")
+    """Where an Ethernet frame wants to go, as `address:port`; of a name look-up also the name."""
+    kind, packet = int.from_bytes(frame[12:14], "big"), frame[ETHERNET_BYTES:]
     if kind == 0x0800:
-        return str(ipaddress.IPv4Address(frame[ETHERNET_BYTES + 16 : ETHERNET_BYTES + 20]))
-    if kind == 0x86DD:
-        return str(ipaddress.IPv6Address(frame[ETHERNET_BYTES + 24 : ETHERNET_BYTES + 40]))
-    return f"protocol {kind:#06x}"
+        address, protocol = str(ipaddress.IPv4Address(packet[16:20])), packet[9]
+        payload = packet[(packet[0] & 0x0F) * 4 :]
+    elif kind == 0x86DD:
+        address, protocol = f"[{ipaddress.IPv6Address(packet[24:40])}]", packet[6]
+        payload = packet[40:]
+    else:
+        return f"protocol {kind:#06x}"
+    if protocol not in (TCP, UDP):
+        return f"{address} protocol {protocol}"
+    port = int.from_bytes(payload[2:4], "big")
+    asked = f" for {asked_name(payload[UDP_HEADER_BYTES:])}" if (protocol, port) == (UDP, 53) else ""
+    return f"{address}:{port}{asked}"
+
+
+def asked_name(question: bytes) -> str:
+    """The name in a DNS question: labels, each after its length, behind a header of 12 bytes."""
+    labels, at = [], 12
+    while at < len(question) and question[at]:
+        labels.append(question[at + 1 : at + 1 + question[at]].decode("ascii", "replace"))
+        at += 1 + question[at]
+    return ".".join(labels)
 
 
 class Recorder:
-    """Counts, per destination, the packets that leave by the interface."""
+    """Notes, per destination, how many packets leave by the interface and when the first one did."""
 
     def __init__(self, interface: str) -> None:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
         self._socket.bind((interface, 0))
-        self._seen: dict[str, int] = {}
+        self._seen: dict[str, list[float]] = {}
+        self._since = time.monotonic()
         threading.Thread(target=self._record, daemon=True).start()
 
     def _record(self) -> None:
         while True:
             where = destination(self._socket.recv(65535))
-            self._seen[where] = self._seen.get(where, 0) + 1
+            self._seen.setdefault(where, []).append(time.monotonic() - self._since)
 
-    def take(self) -> dict[str, int]:
+    def take(self) -> dict[str, dict[str, float]]:
         """What was seen since the last call."""
         time.sleep(0.2)  # the last packet may still be on its way to us
-        seen, self._seen = self._seen, {}
-        return seen
+        seen, self._seen, self._since = self._seen, {}, time.monotonic()
+        return {
+            where: {"packets": len(moments), "first_after_s": round(moments[0], 1)}
+            for where, moments in seen.items()
+        }
 
 
 def enter_namespace() -> None:
@@ -99,22 +124,22 @@ def build_network() -> None:
 
 def plant_connection() -> None:
     try:
-        socket.create_connection((PLANTED, PLANTED_PORT), timeout=0.2).close()
+        socket.create_connection(PLANTED_ADDRESS, timeout=0.2).close()
     except OSError:
         return
 
 
 def plant_lookup() -> None:
     try:
-        socket.getaddrinfo("planted.example", PLANTED_PORT)
+        socket.getaddrinfo(PLANTED_NAME, 443)
     except OSError:
         return
 
 
-def demand_sight(recorder: Recorder, address: str, what: str) -> None:
+def demand_sight(recorder: Recorder, where: str, what: str) -> None:
     seen = recorder.take()
-    if address not in seen:
-        raise SystemExit(f"the recorder did not see {what} (to {address}); it saw {seen}: nothing is proven")
+    if where not in seen:
+        raise SystemExit(f"the recorder did not see {what} ({where}); it saw {seen}: nothing is proven")
 
 
 @contextmanager
@@ -153,7 +178,7 @@ def wait_for(command: list[str], variables: dict[str, str]) -> None:
 
 
 def plant_in_container(variables: dict[str, str]) -> None:
-    program = f"import socket; socket.create_connection(('{PLANTED}', {PLANTED_PORT}), timeout=0.5)"
+    program = f"import socket; socket.create_connection({PLANTED_ADDRESS!r}, timeout=0.5)"
     command = ["docker", "run", "--rm", variables["MLOPS_BASE_IMAGE"], "python3", "-c", program]
     subprocess.run(command, env={**os.environ, **variables}, capture_output=True, check=False)
 
@@ -173,7 +198,7 @@ def observe(runtimes: list[str]) -> dict[str, Any]:
     plant_connection()
     demand_sight(recorder, PLANTED, "a planted connection")
     plant_lookup()
-    demand_sight(recorder, NAME_SERVER, "a planted name lookup")
+    demand_sight(recorder, PLANTED_LOOKUP, "a planted name lookup")
     results = {}
     if "process" in runtimes:
         results["process"] = observe_demo(recorder, "process", {"DOCKER_HOST": "unix:///nowhere/docker.sock"})
