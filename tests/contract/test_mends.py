@@ -12,7 +12,7 @@ import pytest
 from localaws import mends
 from localaws.errors import LocalAwsError
 
-HOOK = re.compile(r"`(?:(?P<file>[a-z0-9_/]+)\.py)?(?:::)(?P<name>[A-Za-z_.]+)")
+HOOK = re.compile(r"`(?:(?P<file>[a-z0-9_/]+)\.py)?(?:::)(?P<name>[A-Za-z0-9_.]+)")
 
 
 def hooks(name: str) -> list[tuple[str, str]]:
