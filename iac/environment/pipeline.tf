@@ -63,7 +63,6 @@ module "release" {
   approvals_from         = local.retrains ? null : local.runs_names.models[each.key].model_package_group
   dead_letters_queue_arn = local.dead_letters_queue_arn
   kms_key_arn            = local.core.data_kms_key_arn
-  poll_interval_s        = var.poll_interval_s
   timeout_s              = var.release_timeout_s
   log_retention_days     = var.log_retention_days
 }

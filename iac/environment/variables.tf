@@ -79,16 +79,6 @@ variable "log_retention_days" {
   }
 }
 
-variable "poll_interval_s" {
-  description = "Seconds between two looks at an endpoint that is being made."
-  type        = number
-  default     = 2
-  validation {
-    condition     = var.poll_interval_s >= 1 && var.poll_interval_s <= 60
-    error_message = "poll_interval_s must be between 1 and 60."
-  }
-}
-
 variable "release_timeout_s" {
   description = "Seconds within which an endpoint must be in service."
   type        = number
@@ -96,9 +86,5 @@ variable "release_timeout_s" {
   validation {
     condition     = var.release_timeout_s >= 60 && var.release_timeout_s <= 28800
     error_message = "release_timeout_s must be between 60 and 28,800."
-  }
-  validation {
-    condition     = var.release_timeout_s / var.poll_interval_s <= 1000
-    error_message = "release_timeout_s may be at most 1,000 times poll_interval_s: an execution's history ends after 25,000 events, and a look costs 11."
   }
 }

@@ -119,14 +119,3 @@ run "a_canary_of_one_instance_is_refused" {
 
   expect_failures = [var.models]
 }
-
-run "looks_that_would_fill_the_history_are_refused" {
-  command = plan
-
-  variables {
-    poll_interval_s   = 1
-    release_timeout_s = 1001
-  }
-
-  expect_failures = [var.release_timeout_s]
-}

@@ -19,7 +19,6 @@ resource "aws_sfn_state_machine" "this" {
     record_function_arn    = var.function_arns["record"]
     serving_json           = jsonencode(var.serving)
     golden_uri             = var.golden_uri
-    poll_interval_s        = var.poll_interval_s
     timeout_s              = var.timeout_s
   })
   logging_configuration {
