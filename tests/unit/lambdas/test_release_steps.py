@@ -15,10 +15,18 @@ import pytest
 from lambda_fakes import FakeKms, FakeS3, FakeSageMaker, FakeStepFunctions, client_error
 from release_samples import DIGEST, IMAGE, PACKAGE_ARN, RELEASE, RUN_ID, SERVING, SERVING_SETTINGS
 
-from pipeline.approval import Subject, package_subject, sign_approval, store_approval, write_approval
+from pipeline.approval import (
+    Subject,
+    approval_key,
+    package_subject,
+    sign_approval,
+    store_approval,
+    write_approval,
+)
 from pipeline.errors import (
     ApprovalError,
     ApprovalExpiredError,
+    ApprovalForgedError,
     ApprovalMismatchError,
     ApprovalMissingError,
     ApprovalUsedError,
@@ -265,6 +273,18 @@ def test_a_rejection_wakes_the_run_with_its_reason(world: World, production: Set
 
 def test_a_click_in_the_console_wakes_nobody(world: World, production: Settings) -> None:
     with pytest.raises(ApprovalError, match="no signed approval"):
+        world.answer(production, "Approved")
+
+    assert not world.stepfunctions.answers
+
+
+def test_a_forged_record_wakes_nobody(world: World, production: Settings) -> None:
+    world.approve()
+    document = json.loads(world.s3.text("ledger", approval_key(RUN_ID)))
+    document["record"]["reason"] = "better than good"
+    world.s3.objects["ledger", approval_key(RUN_ID)] = [json.dumps(document).encode()]
+
+    with pytest.raises(ApprovalForgedError, match="signature"):
         world.answer(production, "Approved")
 
     assert not world.stepfunctions.answers
