@@ -40,7 +40,7 @@ MAY_FOLLOW: Mapping[str, tuple[Status, ...]] = {
 }
 
 # Kept as JSON text: DynamoDB knows no floats, and nobody asks it about what is inside.
-JSON_ATTRIBUTES = ("smoke", "metrics")
+JSON_ATTRIBUTES = ("smoke", "metrics", "parity")
 
 
 def run_id(model: str, upload: Version) -> str:

@@ -33,15 +33,15 @@ def judge(
     model, _ = read_json(f"s3://{models_bucket}/config/{request['model']}/model.json", s3=s3)
     evaluation, evaluation_sha256 = read_json(request["evaluation_uri"], s3=s3)
     model_sha256 = hash_latest(request["model_uri"], s3=s3).sha256
-    metrics = measured(evaluation)
+    metrics, parity = measured(evaluation), evaluation.get("parity")
     reasons = objections(evaluation, gates=model["gates"], model_sha256=model_sha256)
-    runs.note(request["run_id"], {"metrics": metrics}, now=now)
+    runs.note(request["run_id"], {"metrics": metrics, "parity": parity}, now=now)
     return {
         "accepted": not reasons,
         "reasons": reasons,
         "reason": "; ".join(reasons),
         "metrics": metrics,
-        "parity": evaluation.get("parity"),
+        "parity": parity,
         "model_sha256": model_sha256,
         "evaluation_sha256": evaluation_sha256,
     }

@@ -176,7 +176,7 @@ def test_a_good_candidate_is_accepted_with_its_evidence(s3: FakeS3, runs: RunsTa
     assert verdict["metrics"] == {"accuracy": 0.95, "log_loss": 0.2}
     assert len(verdict["evaluation_sha256"]) == 64
     (run,) = runs.all()
-    assert run["metrics"] == verdict["metrics"]
+    assert (run["metrics"], run["parity"]) == (verdict["metrics"], {"difference": 1e-6, "tolerance": 1e-4})
 
 
 @pytest.mark.parametrize(
