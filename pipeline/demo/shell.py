@@ -138,4 +138,6 @@ def children_environment(environ: Mapping[str, str], *, commit: str, build: Path
     The commit is told, not asked for anew, so that an edit during the demo does not change what is delivered.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith("AWS_")}
+    # Without credentials, as before the local AWS runs, the SDK would look for a machine role on the network.
+    kept["AWS_EC2_METADATA_DISABLED"] = "true"
     return kept | {"MLOPS_COMMIT": commit, "MLOPS_BUILD_DIR": str(build)}

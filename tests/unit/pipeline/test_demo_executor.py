@@ -99,7 +99,12 @@ def test_the_children_know_no_other_aws_than_the_local_one(tmp_path: Path) -> No
 
     child = children_environment(mine, commit="abc", build=tmp_path)
 
-    assert child == {"PATH": "/bin", "MLOPS_COMMIT": "abc", "MLOPS_BUILD_DIR": str(tmp_path)}
+    assert child == {
+        "PATH": "/bin",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "MLOPS_COMMIT": "abc",
+        "MLOPS_BUILD_DIR": str(tmp_path),
+    }
 
 
 def test_the_local_aws_lines_are_read(tmp_path: Path) -> None:
