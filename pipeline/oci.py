@@ -134,11 +134,9 @@ def _load_blob(folder: Path, descriptor: Mapping[str, str]) -> Blob:
 def list_program_files(checkout: Path, model_folder: Path) -> dict[str, Path]:
     """What stands under /opt/program in the image: the entry points, the package, the chosen model."""
     files = {f"{_PROGRAMS}/{name}": checkout / "container" / name for name in ("train", "serve", "evaluate")}
-    package = checkout / "model_src"
-    models = package / "models"
-    for file in sorted(package.rglob("*")):
-        if file.is_file() and models not in file.parents and "__pycache__" not in file.parts:
-            files[f"{_PROGRAMS}/model_src/{file.relative_to(package).as_posix()}"] = file
+    for file in sorted((checkout / "model_src").iterdir()):
+        if file.suffix in {".py", ".json"}:
+            files[f"{_PROGRAMS}/model_src/{file.name}"] = file
     for file in sorted(model_folder.rglob("*")):
         if file.is_file():
             files[f"{_PROGRAMS}/model/{file.relative_to(model_folder).as_posix()}"] = file

@@ -27,7 +27,10 @@ def build(
     base_image: Annotated[
         str | None, typer.Option(envvar="MLOPS_BASE_IMAGE", help="The image to build on.")
     ] = None,
-    data_input: Annotated[str | None, typer.Option(help="Sample data to put into the image.")] = None,
+    data_input: Annotated[
+        str | None,
+        typer.Option(help="Sample data in the image, by its path in the checkout; only with an engine."),
+    ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
