@@ -74,7 +74,7 @@ class Endpoints:
     def update(self, call: Call) -> Members:
         config = self._config(call.scope, call.params["EndpointConfigName"])
         with self._catalogue.store.lock:
-            endpoint = self._settled(call.scope, call.params["EndpointName"])
+            endpoint = self._in_service(call.scope, call.params["EndpointName"])
             deployment = call.params.get("DeploymentConfig")
             if call.params.get("RetainDeploymentConfig"):
                 deployment = endpoint["_DeploymentConfig"]
@@ -98,7 +98,7 @@ class Endpoints:
 
     def update_weights(self, call: Call) -> Members:
         with self._catalogue.store.lock:
-            endpoint = self._settled(call.scope, call.params["EndpointName"])
+            endpoint = self._in_service(call.scope, call.params["EndpointName"])
             fleet = self._live[call.scope, endpoint["EndpointName"]].fleet
             for change in call.params["DesiredWeightsAndCapacities"]:
                 variant = fleet.choose(change["VariantName"]) if fleet else None
@@ -146,7 +146,6 @@ class Endpoints:
 
     def _replace(self, scope: Scope, endpoint: Members, config: Members, rollout: Rollout) -> None:
         live = self._live[scope, endpoint["EndpointName"]]
-        recovering = live.fleet is None
         try:
             fleet = self._start_fleet(scope, endpoint, config, live)
             live.replace(fleet, rollout, region=scope.region)
@@ -155,7 +154,7 @@ class Endpoints:
             self._fail(scope, endpoint, "InService", error)
             return
         except (JobError, RoleError, AwsError) as error:
-            self._fail(scope, endpoint, "Failed" if recovering else "InService", error)
+            self._fail(scope, endpoint, "InService", error)
             return
         endpoint["EndpointConfigName"] = config["EndpointConfigName"]
         endpoint.pop("PendingDeploymentSummary", None)
@@ -225,6 +224,15 @@ class Endpoints:
         endpoint = self._catalogue.get(ENDPOINT, scope, name)
         if endpoint["EndpointStatus"] not in SETTLED:
             raise ValidationError(f'Cannot update in-progress endpoint "{endpoint["EndpointArn"]}".')
+        return endpoint
+
+    def _in_service(self, scope: Scope, name: str) -> Members:
+        endpoint = self._settled(scope, name)
+        if endpoint["EndpointStatus"] != "InService":
+            raise ValidationError(
+                f'Cannot update endpoint "{endpoint["EndpointArn"]}" in status {endpoint["EndpointStatus"]}; '
+                "DeleteEndpoint is the only operation on it."
+            )
         return endpoint
 
     def _with_retained(

@@ -89,7 +89,6 @@ class InvocationApi:
             reply.status,
             reply.latency_s,
             time.perf_counter() - request.received_at - reply.latency_s,
-            time.time(),
         )
         self._metrics.add(request.scope, invocation)
         if live.capture is not None:

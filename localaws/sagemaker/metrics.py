@@ -5,11 +5,11 @@ Source: Amazon SageMaker developer guide, "Monitor Amazon SageMaker AI with Amaz
 
 from __future__ import annotations
 
-import collections
 import logging
 import os
 import threading
 import time
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,15 @@ logger = logging.getLogger(__name__)
 NAMESPACE = "AWS/SageMaker"
 INTERVAL_S = 1.0
 MAX_DATA = 500
+UNITS = {
+    "Invocations": "None",
+    "InvocationsPerInstance": "None",
+    "Invocation4XXErrors": "None",
+    "Invocation5XXErrors": "None",
+    "InvocationModelErrors": "None",
+    "ModelLatency": "Microseconds",
+    "OverheadLatency": "Microseconds",
+}
 
 
 def root_client(service: str, region: str) -> Any:
@@ -47,42 +56,54 @@ class Invocation:
     status: int
     model_latency_s: float
     overhead_s: float
-    at: float
 
 
-def metric_data(invocation: Invocation) -> list[dict[str, Any]]:
-    """The data points of one request."""
-    dimensions = [
-        {"Name": "EndpointName", "Value": invocation.endpoint},
-        {"Name": "VariantName", "Value": invocation.variant},
-    ]
-    failed = invocation.status == 0 or invocation.status >= 500
-    values = {
-        "Invocations": (1.0, "None"),
-        "InvocationsPerInstance": (1.0 / max(1, invocation.instance_count), "None"),
-        "Invocation4XXErrors": (float(400 <= invocation.status < 500), "None"),
-        "Invocation5XXErrors": (float(failed), "None"),
-        "InvocationModelErrors": (float(not 200 <= invocation.status < 300), "None"),
-        "ModelLatency": (invocation.model_latency_s * 1e6, "Microseconds"),
-        "OverheadLatency": (invocation.overhead_s * 1e6, "Microseconds"),
-    }
+def metric_data(invocations: list[Invocation]) -> list[dict[str, Any]]:
+    """The data points of requests that came within one interval, one per variant and metric."""
+    by_variant: dict[tuple[str, str], list[Invocation]] = defaultdict(list)
+    for invocation in invocations:
+        by_variant[invocation.endpoint, invocation.variant].append(invocation)
     return [
-        {
-            "MetricName": name,
-            "Dimensions": dimensions,
-            "Timestamp": invocation.at,
-            "Value": value,
-            "Unit": unit,
-        }
-        for name, (value, unit) in values.items()
+        _datum(endpoint, variant, metric, [_values(found)[metric] for found in group])
+        for (endpoint, variant), group in by_variant.items()
+        for metric in UNITS
     ]
+
+
+def _values(invocation: Invocation) -> dict[str, float]:
+    status = invocation.status
+    return {
+        "Invocations": 1.0,
+        "InvocationsPerInstance": 1.0 / max(1, invocation.instance_count),
+        "Invocation4XXErrors": float(400 <= status < 500),
+        "Invocation5XXErrors": float(status == 0 or status >= 500),
+        "InvocationModelErrors": float(not 200 <= status < 300),
+        "ModelLatency": invocation.model_latency_s * 1e6,
+        "OverheadLatency": invocation.overhead_s * 1e6,
+    }
+
+
+def _datum(endpoint: str, variant: str, metric: str, values: list[float]) -> dict[str, Any]:
+    # Two significant digits keep the distinct values of an interval few, and percentiles close.
+    counts = Counter(float(f"{value:.2g}") for value in values)
+    return {
+        "MetricName": metric,
+        "Dimensions": [
+            {"Name": "EndpointName", "Value": endpoint},
+            {"Name": "VariantName", "Value": variant},
+        ],
+        "Timestamp": time.time(),
+        "Values": list(counts),
+        "Counts": [float(count) for count in counts.values()],
+        "Unit": UNITS[metric],
+    }
 
 
 class Metrics:
     """Collects invocations and publishes them every second, from one thread."""
 
     def __init__(self) -> None:
-        self._invocations: collections.deque[tuple[Scope, Invocation]] = collections.deque()
+        self._invocations: deque[tuple[Scope, Invocation]] = deque()
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
@@ -103,11 +124,12 @@ class Metrics:
             self._publish()
 
     def _publish(self) -> None:
-        data: dict[Scope, list[dict[str, Any]]] = {}
+        by_scope: dict[Scope, list[Invocation]] = defaultdict(list)
         while self._invocations:
             scope, invocation = self._invocations.popleft()
-            data.setdefault(scope, []).extend(metric_data(invocation))
-        for scope, points in data.items():
+            by_scope[scope].append(invocation)
+        for scope, invocations in by_scope.items():
+            points = metric_data(invocations)
             for start in range(0, len(points), MAX_DATA):
                 self._put(scope, points[start : start + MAX_DATA])
 

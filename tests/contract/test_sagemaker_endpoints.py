@@ -165,6 +165,8 @@ def test_endpoint_whose_container_exits_fails_with_the_reason(stand: Stand) -> N
 
     assert endpoint["EndpointStatus"] == "Failed"
     assert "ended with exit code 4" in endpoint["FailureReason"]
+    with pytest.raises(ClientError, match="in status Failed"):
+        stand.update(stand.single("one"))
     streams = stand.aws.client("logs").describe_log_streams(
         logGroupName=f"/aws/sagemaker/Endpoints/{stand.name}"
     )
@@ -179,6 +181,20 @@ def test_endpoint_without_its_model_data_fails_naming_the_url(stand: Stand) -> N
 
     assert endpoint["EndpointStatus"] == "Failed"
     assert f"s3://test-bucket/{model}.tar.gz" in endpoint["FailureReason"]
+
+
+def test_model_data_that_leads_out_of_its_folder_fails_the_endpoint(stand: Stand) -> None:
+    model = stand.model("one")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../../escaped"))
+    stand.aws.client("s3").put_object(Bucket="test-bucket", Key=f"{model}.tar.gz", Body=buffer.getvalue())
+
+    endpoint = stand.create(stand.config(variant("main", model)))
+
+    assert endpoint["EndpointStatus"] == "Failed"
+    assert "cannot be unpacked" in endpoint["FailureReason"]
+    assert not list(stand.aws.settings.state_dir.rglob("escaped"))
 
 
 def test_traffic_follows_the_weights_and_the_target(stand: Stand) -> None:

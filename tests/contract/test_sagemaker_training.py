@@ -44,6 +44,18 @@ def request(name: str, *, image: str, role_arn: str, bucket: str, **changes: Any
     }
 
 
+RESUME = """
+import os, pathlib, time
+base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
+step = base / "checkpoints/step"
+if not step.exists():
+    step.write_text("7")
+    print("saved", flush=True)
+    time.sleep(60)
+(base / "model/model.json").write_text('{"resumed_at": %s}' % step.read_text())
+"""
+
+
 @pytest.fixture
 def start(
     aws: LocalAws, name: str, role_arn: str, bucket: str, build_image: Callable[..., str]
@@ -57,7 +69,7 @@ def start(
         aws.client("sagemaker").create_training_job(
             **request(name, image=image, role_arn=role, bucket=bucket, **changes)
         )
-        return name
+        return str(changes.get("TrainingJobName", name))
 
     return start_job
 
@@ -198,3 +210,23 @@ def test_image_that_is_not_there_fails_the_job(aws: LocalAws, start: Callable[..
 
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("ClientError: Cannot find the image")
+
+
+def test_stopped_training_resumes_from_its_checkpoint(
+    aws: LocalAws, start: Callable[..., str], name: str
+) -> None:
+    checkpoints = {"CheckpointConfig": {"S3Uri": f"s3://test-bucket/{name}/checkpoints"}}
+    first = start(RESUME, **checkpoints)
+    s3 = aws.client("s3")
+    # It is in S3 while the program still runs.
+    wait_until(
+        lambda: s3.list_objects_v2(Bucket="test-bucket", Prefix=f"{name}/checkpoints/").get("Contents")
+    )
+    aws.client("sagemaker").stop_training_job(TrainingJobName=first)
+    assert ended(aws, first)["TrainingJobStatus"] == "Stopped"
+
+    second = start(RESUME, TrainingJobName=f"{name}-2", **checkpoints)
+
+    job = ended(aws, second)
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    assert read_model(aws, job["ModelArtifacts"]["S3ModelArtifacts"]) == {"resumed_at": 7}
