@@ -63,13 +63,14 @@ class Schema:
 
 def project(shape: Shape, value: Any) -> Any:
     """`value` without what `shape` does not know."""
+    # Copied before it is walked: a job's thread may add to it meanwhile.
     if isinstance(shape, StructureShape):
         known = shape.members
-        return {k: project(known[k], v) for k, v in value.items() if k in known and v is not None}
+        return {k: project(known[k], v) for k, v in dict(value).items() if k in known and v is not None}
     if isinstance(shape, ListShape):
-        return [project(shape.member, item) for item in value]
+        return [project(shape.member, item) for item in list(value)]
     if isinstance(shape, MapShape):
-        return {key: project(shape.value, item) for key, item in value.items()}
+        return {key: project(shape.value, item) for key, item in dict(value).items()}
     if isinstance(value, dt.datetime):
         return value.timestamp()
     return value

@@ -77,7 +77,7 @@ def _put(scope: Scope, entry: Members) -> None:
 
 def state_change_detail(kind: Kind, members: Members, *, tags: dict[str, str]) -> Members:
     """The `detail` of a state-change event."""
-    detail = {name: value for name, value in members.items() if not name.startswith("_")}
+    detail = {name: value for name, value in dict(members).items() if not name.startswith("_")}
     if kind is MODEL_PACKAGE:
         return dict(_times_as(detail, _iso))
     detail["Tags"] = tags
@@ -89,12 +89,12 @@ def state_change_detail(kind: Kind, members: Members, *, tags: dict[str, str]) -
 
 def _times_as(value: Any, convert: Callable[[float], object]) -> Any:
     if isinstance(value, list):
-        return [_times_as(item, convert) for item in value]
+        return [_times_as(item, convert) for item in list(value)]
     if not isinstance(value, dict):
         return value
     return {
         name: convert(item) if name.endswith("Time") and isinstance(item, float) else _times_as(item, convert)
-        for name, item in value.items()
+        for name, item in dict(value).items()
     }
 
 

@@ -91,16 +91,10 @@ class ModelPackages:
         with self._store.lock:
             package = self._find(call.scope, params["ModelPackageArn"])
             package.update({name: params[name] for name in _REPLACED if name in params})
-            properties = {
-                **package.get("CustomerMetadataProperties", {}),
-                **params.get("CustomerMetadataProperties", {}),
-            }
-            for name in params.get("CustomerMetadataPropertiesToRemove", []):
-                properties.pop(name, None)
-            package["CustomerMetadataProperties"] = properties
-            package.setdefault("AdditionalInferenceSpecifications", []).extend(
-                params.get("AdditionalInferenceSpecificationsToAdd", [])
-            )
+            _merge_properties(package, params)
+            if "AdditionalInferenceSpecificationsToAdd" in params:
+                specifications = package.setdefault("AdditionalInferenceSpecifications", [])
+                specifications.extend(params["AdditionalInferenceSpecificationsToAdd"])
             package.update(LastModifiedTime=time.time(), LastModifiedBy=user_context(call))
         self._changes.publish(MODEL_PACKAGE, call.scope, package)
         return package
@@ -150,6 +144,13 @@ class ModelPackages:
 
     def _with_token(self, scope: Scope, token: str | None) -> Members | None:
         return next((p for p in self._all(scope) if token and p.get("ClientToken") == token), None)
+
+
+def _merge_properties(package: Members, params: Members) -> None:
+    properties = package.get("CustomerMetadataProperties", {})
+    removed = set(params.get("CustomerMetadataPropertiesToRemove", []))
+    merged = {**properties, **params.get("CustomerMetadataProperties", {})}
+    package["CustomerMetadataProperties"] = {k: v for k, v in merged.items() if k not in removed}
 
 
 def user_context(call: Call) -> Members:

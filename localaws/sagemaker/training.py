@@ -273,8 +273,8 @@ def download_channels(s3: object, tree: Path, job: Members) -> None:
         source = channel["DataSource"].get("S3DataSource")
         if source is None:
             raise ClientFaultError(f"Channel {channel['ChannelName']} has no S3DataSource.")
-        target = tree / "input/data" / channel["ChannelName"]
-        target.mkdir()
+        target = transfer.inside(tree / "input/data", channel["ChannelName"])
+        target.mkdir(exist_ok=True)
         if source["S3DataType"] == "ManifestFile":
             transfer.download_manifest(s3, source["S3Uri"], target)
         else:

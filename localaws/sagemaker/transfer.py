@@ -46,7 +46,7 @@ def download_prefix(s3: Any, uri: str, target: Path) -> None:
             f'Data download failed: No S3 objects found under S3 URL "{uri}" given in input data source.'
         )
     for key in keys:
-        download_object(s3, f"s3://{bucket}/{key}", _inside(target, name_below(key, prefix)))
+        download_object(s3, f"s3://{bucket}/{key}", inside(target, name_below(key, prefix)))
 
 
 def download_manifest(s3: Any, uri: str, target: Path) -> None:
@@ -60,7 +60,7 @@ def download_manifest(s3: Any, uri: str, target: Path) -> None:
         raise ClientFaultError(f"Data download failed: {uri} is not a manifest file.") from error
     manifest_file.unlink()
     for name in entries[1:]:
-        download_object(s3, f"{prefix}{name}", _inside(target, name))
+        download_object(s3, f"{prefix}{name}", inside(target, name))
 
 
 def upload_file(s3: Any, file: Path, uri: str, *, kms_key_id: str | None) -> None:
@@ -111,8 +111,9 @@ def name_below(key: str, prefix: str) -> str:
     return key[prefix.rfind("/") + 1 :]
 
 
-def _inside(target: Path, name: str) -> Path:
+def inside(target: Path, name: str) -> Path:
+    """A path below `target`. Raises: ClientFaultError when the name leads out of it."""
     path = (target / name).resolve()
     if not path.is_relative_to(target.resolve()):
-        raise ClientFaultError(f"Data download failed: the object name {name!r} leads out of its channel.")
+        raise ClientFaultError(f"Data download failed: the name {name!r} leads out of its directory.")
     return path

@@ -107,6 +107,20 @@ def test_approval_is_told_to_eventbridge(sagemaker: Any, group: str, events: Any
     assert detail["ApprovalDescription"] == "approved by bob: good"
 
 
+def test_metadata_is_added_and_removed_by_name(sagemaker: Any, group: str) -> None:
+    arn = sagemaker.create_model_package(**package(group))["ModelPackageArn"]
+
+    sagemaker.update_model_package(
+        ModelPackageArn=arn,
+        CustomerMetadataProperties={"commit": "abc"},
+        CustomerMetadataPropertiesToRemove=["run_id"],
+    )
+
+    described = sagemaker.describe_model_package(ModelPackageName=arn)
+    assert described["CustomerMetadataProperties"] == {"commit": "abc"}
+    assert described["LastModifiedBy"]["IamIdentity"]["Arn"] == "arn:aws:iam::123456789012:root"
+
+
 def test_group_with_packages_is_not_deleted(sagemaker: Any, group: str) -> None:
     arn = sagemaker.create_model_package(**package(group))["ModelPackageArn"]
 
