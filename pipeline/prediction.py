@@ -34,6 +34,8 @@ def predict(runtime: Any, endpoint: str, body: bytes, *, content_type: str) -> l
     try:
         answer = runtime.invoke_endpoint(**invoke_request(endpoint, body, content_type=content_type))
     except ClientError as error:
+        if error.response["Error"]["Code"] not in {"ModelError", "ValidationError", "ValidationException"}:
+            raise
         raise RunError(f"Endpoint {endpoint} does not predict: {error}") from error
     predictions: list[dict[str, Any]] = json.loads(answer["Body"].read())["predictions"]
     return predictions
