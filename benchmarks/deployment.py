@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Deployment:
     build: Path
     port: int
     runtime: str
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def demo(self, *options: str) -> subprocess.CompletedProcess[str]:
         command = [MLOPS, "demo", "--yes", "--runtime", self.runtime, "--port", str(self.port), *options]
@@ -47,7 +48,7 @@ class Deployment:
 
     def environment(self) -> dict[str, str]:
         outside = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-        return outside | {"MLOPS_BUILD_DIR": str(self.build)}
+        return outside | {"MLOPS_BUILD_DIR": str(self.build)} | dict(self.variables)
 
     def demo_record(self) -> dict[str, Any]:
         record: dict[str, Any] = json.loads((self.build / "demo.json").read_text())

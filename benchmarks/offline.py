@@ -185,8 +185,7 @@ def plant_in_container(variables: dict[str, str]) -> None:
 
 def observe_demo(recorder: Recorder, runtime: str, variables: dict[str, str]) -> dict[str, Any]:
     """One whole demo, teardown included: its exit code and the packets that wanted out."""
-    os.environ.update(variables)
-    deployment = Deployment(RESULTS / f"offline-{runtime}", PORTS[runtime], runtime)
+    deployment = Deployment(RESULTS / f"offline-{runtime}", PORTS[runtime], runtime, variables)
     ended = deployment.demo()
     (RESULTS / f"offline-{runtime}.log").write_text(ended.stdout + ended.stderr)
     return {"exit_code": ended.returncode, "packets_by_destination": recorder.take()}
