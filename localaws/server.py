@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from asyncio import constants
+from typing import Any
 
 from localaws.settings import ACCOUNT_ID, HOST, REGION, Settings
+
+SHUTDOWN_TIMEOUT_S = 0.5
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -38,6 +42,8 @@ def serve(settings: Settings) -> None:
     """Runs until SIGTERM or SIGINT, then ends every job and endpoint it started."""
     settings.work_dir.mkdir(parents=True, exist_ok=True)
     os.environ.update(environment(settings))
+    # A client that keeps an idle connection in its pool never answers the farewell of TLS.
+    constants.SSL_SHUTDOWN_TIMEOUT = SHUTDOWN_TIMEOUT_S
     asyncio.run(_serve(settings))
 
 
@@ -61,10 +67,17 @@ async def _serve(settings: Settings) -> None:
     config.keyfile = str(settings.key_file)
     config.alpn_protocols = ["http/1.1"]
     config.keep_alive_timeout = 75
+    config.graceful_timeout = SHUTDOWN_TIMEOUT_S
     config.loglevel = "WARNING"
 
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not (stopped.is_set() and isinstance(context.get("exception"), TimeoutError)):
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(report)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     application = route(services.registry, ministack_app.app)

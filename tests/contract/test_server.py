@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from local_aws import LocalAws, create_role, free_port, wait_until
 from process_image import push_process_image
 
@@ -262,6 +262,19 @@ def test_down_ends_what_the_server_started(settings: Settings) -> None:
         "server-key.pem",
         "server.log",
     ]
+
+
+def test_down_waits_for_no_client(settings: Settings) -> None:
+    control.start(settings)
+    sts = LocalAws(settings).client("sts")
+    sts.get_caller_identity()
+    started_at = time.monotonic()
+
+    control.stop(settings)
+
+    assert time.monotonic() - started_at < 10
+    with pytest.raises(EndpointConnectionError):
+        sts.get_caller_identity()
 
 
 def test_next_start_ends_what_a_killed_server_left(settings: Settings) -> None:
