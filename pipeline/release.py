@@ -51,7 +51,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Release:
-    """One approved model on its way into one environment."""
+    """One approved model on its way into one environment; `approved_by` where the environment asks."""
 
     release_id: str
     run_id: str
@@ -67,6 +67,7 @@ class Release:
     model_data_url: str
     model_sha256: str
     model_package_arn: str
+    approved_by: str | None = None
 
 
 def parse_serving(settings: Mapping[str, Any]) -> Serving:

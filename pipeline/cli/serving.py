@@ -20,7 +20,7 @@ from pipeline.ledger import Ledger
 from pipeline.names import PipelineNames
 from pipeline.prediction import predict as ask_endpoint
 from pipeline.prediction import read_body, render_instances
-from pipeline.settings import Environment, pick_model
+from pipeline.settings import Environment, parse_environment, pick_model
 from pipeline.status import Lookup, read_status, wanted_release
 
 
@@ -80,19 +80,27 @@ def predict(
 
 
 def history(
-    env: Annotated[str, typer.Option("--env", help="Only this environment; all by default.")] = "",
+    env: Annotated[
+        Environment | None,
+        typer.Option("--env", parser=parse_environment, help="Only this environment; all by default."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The ledger, checked link by link: what ran, was refused, served, and by whose approval."""
     desk = Desk(as_json=as_json)
     bucket = desk.names("staging").ledger_bucket
     ledger = Ledger(bucket, s3=desk.aws.client("s3"), now=lambda: datetime.now(UTC), sleep=time.sleep)
-    entries = [entry for entry in ledger.entries() if env in ("", entry.body.get("environment"))]
-    table = Table("#", "at", "kind", "environment", "run", "status", "reason")
+    entries = [entry for entry in ledger.entries() if env in (None, entry.body.get("environment"))]
+    table = Table("#", "at", "kind", "environment", "run", "status", "approved by", "reason")
     for entry in entries:
         body = entry.body
-        words = [str(body.get(name) or "") for name in ("environment", "run_id", "status", "reason")]
-        table.add_row(str(entry.sequence), entry.at[:19], entry.kind, *words)
+        environment, run, status, reason = (
+            str(body.get(name) or "") for name in ("environment", "run_id", "status", "reason")
+        )
+        approver = body.get("details", {}).get("release", {}).get("approved_by") or ""
+        table.add_row(
+            str(entry.sequence), entry.at[:19], entry.kind, environment, run, status, approver, reason
+        )
     desk.show({"entries": [asdict(entry) for entry in entries]}, text=table)
 
 

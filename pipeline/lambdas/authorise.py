@@ -61,11 +61,13 @@ def authorise(
             f"The model of run {subject.run_id} at {model_uri} has sha256 {artefact.sha256}, but "
             f"{subject.model_sha256} was evaluated. It was changed afterwards; upload the dataset again."
         )
+    approver = None
     if settings.approval_required:
-        _use_approval(
+        approver = _use_approval(
             package, subject, request["execution_arn"], settings=settings, clients=clients, runs=runs, now=now
         )
-    return _prepare(request, subject, image=image, artefact=artefact, settings=settings, s3=clients.s3)
+    release = _prepare(request, subject, image=image, artefact=artefact, settings=settings, s3=clients.s3)
+    return dataclasses.replace(release, approved_by=approver)
 
 
 def _container(package: dict[str, Any], *, subject: Subject, model: str) -> tuple[str, str]:
@@ -93,8 +95,8 @@ def _use_approval(
     clients: Clients,
     runs: RunsTable,
     now: datetime,
-) -> None:
-    """Verify the signed approval and use it up, for this execution only."""
+) -> str:
+    """The approver; the signed approval is verified and used up, for this execution only."""
     run = runs.get(subject.run_id)
     if run["status"] not in RELEASABLE or package["ModelApprovalStatus"] != "Approved":
         raise ReleaseRefusedError(
@@ -105,6 +107,7 @@ def _use_approval(
     verify_approval(signed, subject, kms=clients.kms, key_id=settings.approval_key_id, now=now)
     _check_people(signed.approval, run=run, package=package)
     consume_approval(signed, by=execution_arn, now=now, s3=clients.s3, bucket=settings.ledger_bucket)
+    return signed.approval.approver
 
 
 def _check_people(approval: Approval, *, run: dict[str, Any], package: dict[str, Any]) -> None:

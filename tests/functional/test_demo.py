@@ -60,8 +60,9 @@ def test_history_tells_who_approved_what(deployment: Deployment) -> None:
     history = deployment.mlops("history", "--env", "production", "--json", profile="approver")
 
     assert history.exit_code == 0, history.stderr
-    assert deployment.demo["run_id"] in history.stdout
-    assert "bob" in history.stdout
+    releases = [entry["body"] for entry in history.json["entries"] if entry["kind"] == "release"]
+    approvers = {body["run_id"]: body["details"]["release"]["approved_by"] for body in releases}
+    assert approvers == {deployment.demo["run_id"]: "bob"}
 
 
 def test_trail_files_of_the_upload_reach_the_log_bucket(deployment: Deployment) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from deployment import ROOT, Deployment
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 SAMPLE = ROOT / "model_src" / "models" / "iris" / "train.csv"
 HEADER, *ROWS = SAMPLE.read_text().splitlines()
@@ -42,6 +43,21 @@ def watch(deployment: Deployment, run_id: str, *options: str) -> dict[str, Any]:
 def production(deployment: Deployment) -> dict[str, Any]:
     status: dict[str, Any] = deployment.mlops("status", "--env", "production", "--json").json
     return status
+
+
+def wait_for_refusal(deployment: Deployment, run_id: str) -> dict[str, Any]:
+    """What the ledger says of production's refusal to release the run."""
+    history = Retrying(
+        retry=retry_if_exception_type(StopIteration), stop=stop_after_delay(30), wait=wait_fixed(1)
+    )
+    for attempt in history:
+        with attempt:
+            entries = deployment.mlops("history", "--env", "pro", "--json", profile="approver").json[
+                "entries"
+            ]
+            bodies = (entry["body"] for entry in entries if entry["kind"] == "refusal")
+            refusal: dict[str, Any] = next(body for body in bodies if run_id in body["reason"])
+    return refusal
 
 
 @pytest.mark.parametrize("kind", BROKEN)
@@ -113,10 +129,9 @@ def test_console_approval_without_a_record_does_not_release(deployment: Deployme
     deployment.client("sagemaker").update_model_package(
         ModelPackageArn=run["model_package_arn"], ModelApprovalStatus="Approved"
     )
-    release = deployment.mlops("watch", run_id, "--env", "production", "--json")
 
-    assert release.exit_code == 7
-    assert "approval" in (release.stdout + release.stderr).lower()
+    refusal = wait_for_refusal(deployment, run_id)
+    assert "no signed approval" in refusal["reason"]
     assert production(deployment) == before
 
 
