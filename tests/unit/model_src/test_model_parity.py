@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +140,11 @@ def test_an_estimator_that_refuses_is_quoted(tmp_path: Path) -> None:
 
     with pytest.raises(TrainingError, match="ridge could not be fitted: InvalidParameterError: The 'alpha'"):
         fit_pipeline(model, dataset)
+
+
+def test_runtime_reports_to_nobody() -> None:
+    code = "import os, model_src.predictor; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={})
+
+    assert done.stdout.strip() == "1"
