@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from deployment import ROOT, Deployment
+from kept_demo import ROOT, Deployment
 
 PORTS = {"process": 4750, "container": 4760}
 

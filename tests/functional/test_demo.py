@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployment import Deployment
+from kept_demo import Deployment
 
 
 def test_every_step_did_what_it_says(deployment: Deployment) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployment import ROOT, Deployment
+from kept_demo import ROOT, Deployment
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 SAMPLE = ROOT / "model_src" / "models" / "iris" / "train.csv"
