@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import tarfile
+else:
+    # The standard library's has no filters before 3.11.4, and Debian 12's Python is older.
+    from backports import tarfile
 
 from localaws.runtime.errors import ClientFaultError
 
