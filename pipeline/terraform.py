@@ -157,6 +157,9 @@ class Terraform:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
+                # Ctrl-C reaches a terminal's whole group. With a second interrupt, ours, Terraform would drop
+                # everything and leave its lock behind.
+                process_group=0,
             )
         except OSError as error:
             raise SetupError(f"Terraform cannot be started: {error}. Run `make setup`.") from error

@@ -95,6 +95,8 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # Ctrl-C is passed on once, by us; a second would cut off a child that is ending its Terraform.
+            process_group=0,
         )
         self._running.add(process)
         return process

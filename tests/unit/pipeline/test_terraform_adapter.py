@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,20 @@ def test_a_command_out_of_time_is_interrupted(fake_terraform: FakeTerraform, tmp
         adapter(fake_terraform, tmp_path, timeout_s=0.1).output()
 
     assert time.monotonic() - began < 5
+
+
+def test_the_terminals_own_interrupt_does_not_reach_terraform_beside_ours(
+    fake_terraform: FakeTerraform, tmp_path: Path
+) -> None:
+    fake_terraform.binary.write_text(
+        f"#!{sys.executable}\nimport json, os\n"
+        "print(json.dumps({'group': {'value': os.getpgrp()}, 'parent': {'value': os.getppid()}}))\n"
+    )
+
+    told = adapter(fake_terraform, tmp_path).output()
+
+    assert told["parent"] == os.getpid()
+    assert told["group"] != os.getpgrp()
 
 
 def test_output_gives_values_alone(fake_terraform: FakeTerraform, tmp_path: Path) -> None:
