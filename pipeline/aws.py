@@ -8,6 +8,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from pipeline.errors import SetupError
+
 # SageMaker gives a model 60 s to answer; everything else answers sooner.
 _CONFIG = Config(
     connect_timeout=5,
@@ -27,7 +29,11 @@ class Aws:
     def client(self, service: str) -> Any:
         if service not in self._clients:
             session = boto3.session.Session(region_name=self.region)
-            self._clients[service] = session.client(service, config=_CONFIG)  # type: ignore[call-overload]
+            try:
+                client = session.client(service, config=_CONFIG)  # type: ignore[call-overload]
+            except ValueError as error:
+                raise SetupError(f"AWS cannot be asked: {error}. Check AWS_ENDPOINT_URL.") from error
+            self._clients[service] = client
         return self._clients[service]
 
 

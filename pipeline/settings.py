@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pipeline.errors import UsageError
 
@@ -54,10 +54,9 @@ def read_settings(environ: Mapping[str, str] = os.environ, *, start: Path | None
     """The settings of the checkout around `start` (default: the current folder), overridden by `environ`."""
     checkout = find_checkout(start or Path.cwd())
     file = checkout / SETTINGS_FILE
-    values = tomllib.loads(file.read_text())
-    if unknown := set(values) - _KNOWN_KEYS:
-        raise UsageError(f"{file}: unknown keys {sorted(unknown)}. Known: {sorted(_KNOWN_KEYS)}.")
-    models = environ["MLOPS_MODELS"].split(",") if environ.get("MLOPS_MODELS") else values.get("models", [])
+    values = _parse_file(file)
+    given = [name.strip() for name in environ.get("MLOPS_MODELS", "").split(",")]
+    models = [name for name in given if name] or values.get("models", [])
     if not models:
         raise UsageError(f"{file}: `models` names no model folder.")
     return Settings(
@@ -69,6 +68,22 @@ def read_settings(environ: Mapping[str, str] = os.environ, *, start: Path | None
         or values.get("region", "us-east-1"),
         models=tuple(models),
     )
+
+
+def _parse_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text())
+    except ValueError as error:
+        raise UsageError(f"{file} is not TOML: {error}.") from error
+    if unknown := set(values) - _KNOWN_KEYS:
+        raise UsageError(f"{file}: unknown keys {sorted(unknown)}. Known: {sorted(_KNOWN_KEYS)}.")
+    models = values.get("models", [])
+    if not isinstance(models, list) or not all(isinstance(name, str) for name in models):
+        raise UsageError(f"{file}: `models` must be a list of folder names.")
+    for name in ("project", "region"):
+        if not isinstance(values.get(name, ""), str):
+            raise UsageError(f"{file}: `{name}` must be a text.")
+    return values
 
 
 def find_checkout(start: Path) -> Path:

@@ -7,12 +7,31 @@ import signal
 import sys
 
 import typer
-from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from pipeline.cli import demo, images, infrastructure, machine, models, serving
 from pipeline.errors import PipelineError, SetupError
 
+_UNREACHABLE = (
+    AwsConnectionError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 _REFUSALS = {
     "AccessDenied",
     "AccessDeniedException",
@@ -72,7 +91,7 @@ def translate_error(error: Exception) -> PipelineError | None:
     """Our own error, or one for what a person can mend about the way to AWS; None for everything else."""
     if isinstance(error, PipelineError):
         return error
-    if isinstance(error, (NoCredentialsError, ProfileNotFound, AwsConnectionError)):
+    if isinstance(error, _UNREACHABLE):
         return SetupError(
             f"AWS cannot be asked: {error}. Check AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL."
         )

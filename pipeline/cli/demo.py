@@ -20,7 +20,7 @@ def demo(
     yes: Annotated[bool, typer.Option("--yes", help="Approve without asking.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end.")] = False,
     teardown: Annotated[bool, typer.Option("--teardown", help="Only end a demo that was kept.")] = False,
-    port: Annotated[int, typer.Option(help="Port of the local AWS.")] = 4566,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the local AWS.")] = 4566,
     runtime: Annotated[Runtime, typer.Option(help="How jobs and endpoints run.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what the steps are.")] = False,
     as_json: Json = False,

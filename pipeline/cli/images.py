@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline import contract
 from pipeline import image as images
 from pipeline.cli.desk import Desk, DryRun, Json, Model
 from pipeline.errors import BuildError
@@ -44,6 +45,8 @@ def build(
         requests = [images.build_request(desk.settings, name, options=options) for name in wanted]
         desk.show({"requests": requests}, text="\n".join(str(request) for request in requests))
         return
+    for name in wanted:
+        contract.check_model(desk.settings, name)
     client = images.choose_engine(engine)
     if engine == "auto" and (client is None or not (base or record.may_have_base)):
         why = "no base image could be had at set-up" if client else "no engine answers"

@@ -29,7 +29,7 @@ def doctor(as_json: Json = False) -> None:
 
 @local.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 4566,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 4566,
     runtime: Annotated[
         Literal["auto", "container", "process"], typer.Option(help="How jobs and endpoints run.")
     ] = "auto",

@@ -11,10 +11,9 @@ from typing import Any, Literal
 from pipeline.demo.shell import Command, Report, Shell
 from pipeline.errors import RunError
 from pipeline.evidence import render_evidence
-from pipeline.settings import Settings
+from pipeline.settings import ENVIRONMENTS, Settings
 
 Runtime = Literal["auto", "container", "process"]
-ENVIRONMENTS = ("staging", "production")
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ReadTimeoutError,
+    SSOTokenLoadError,
+)
 from typer.testing import CliRunner
 
+from pipeline.aws import Aws
 from pipeline.cli import app, docs, main, report_error, translate_error
 from pipeline.errors import PipelineError, PlanError, SetupError, UsageError
 from pipeline.settings import Settings, parse_environment, pick_model, read_settings
@@ -86,11 +93,27 @@ def test_an_unknown_environment_is_wrong_usage(checkout: Path, monkeypatch: pyte
     assert run_main(monkeypatch, "plan", "--env", "test") == UsageError.exit_code
 
 
-def test_missing_credentials_are_a_matter_of_setup() -> None:
-    error = translate_error(NoCredentialsError())
+@pytest.mark.parametrize(
+    "problem",
+    [
+        NoCredentialsError(),
+        PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+        SSOTokenLoadError(error_msg="expired"),
+        ReadTimeoutError(endpoint_url="https://127.0.0.1:1"),
+    ],
+)
+def test_a_closed_way_to_aws_is_a_matter_of_setup(problem: Exception) -> None:
+    error = translate_error(problem)
 
     assert isinstance(error, SetupError)
     assert "AWS_PROFILE" in str(error)
+
+
+def test_an_address_that_is_none_is_a_matter_of_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "localhost")
+
+    with pytest.raises(SetupError, match="Invalid endpoint: localhost"):
+        Aws("us-east-1").client("sts")
 
 
 def client_error(code: str) -> ClientError:
@@ -134,6 +157,41 @@ def test_settings_come_from_the_file_and_the_environment_wins(checkout: Path) ->
 
     expected = Settings(checkout.resolve(), checkout.resolve() / "elsewhere", "mlops", "eu-west-1", ("iris",))
     assert settings == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ('models = ["iris"', "not TOML"),
+        ('models = "iris"', "`models` must be a list"),
+        ("models = [1]", "`models` must be a list"),
+        ("models = []", "names no model"),
+        ("project = 1", "`project` must be a text"),
+    ],
+)
+def test_a_settings_file_that_makes_no_sense_is_refused(checkout: Path, text: str, rule: str) -> None:
+    (checkout / "mlops.toml").write_text(text)
+
+    with pytest.raises(UsageError, match=rule):
+        read_settings({}, start=checkout)
+
+
+def test_spaces_and_a_last_comma_name_no_model(checkout: Path) -> None:
+    assert read_settings({"MLOPS_MODELS": "iris, penguins,"}, start=checkout).models == ("iris", "penguins")
+
+
+def test_a_port_beyond_the_last_is_wrong_usage(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_main(monkeypatch, "local", "up", "--port", "65536") == UsageError.exit_code
+    assert run_main(monkeypatch, "demo", "--port", "65536") == UsageError.exit_code
+
+
+def test_a_model_without_a_folder_is_not_built(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLOPS_COMMIT", "0" * 40)
+
+    assert run_main(monkeypatch, "build", "--engine", "none") == UsageError.exit_code
+    assert "there is no model.yaml" in capsys.readouterr().err
 
 
 def test_an_unknown_setting_is_refused(checkout: Path) -> None:
