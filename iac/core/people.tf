@@ -73,11 +73,20 @@ locals {
     {
       Sid    = "SeeWhatServes"
       Effect = "Allow"
-      Action = ["sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel", "sagemaker:DescribeModelPackage"]
+      Action = [
+        "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel",
+        "sagemaker:DescribeModelPackage", "sagemaker:ListTags",
+      ]
       Resource = concat(local.model_packages, [
         for pair in setproduct(["endpoint", "endpoint-config", "model"], values(local.environment_names)[*].prefix) :
         "${local.aws.sagemaker}:${pair[0]}/${pair[1]}-*"
       ])
+    },
+    {
+      Sid      = "SeeWhoApproved"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = "${aws_s3_bucket.ledger.arn}/approvals/*"
     },
   ]
 }
@@ -152,7 +161,7 @@ resource "aws_iam_role_policy" "approver" {
       {
         Sid      = "WriteApprovals"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
+        Action   = ["s3:PutObject"]
         Resource = "${aws_s3_bucket.ledger.arn}/approvals/*"
       },
       {

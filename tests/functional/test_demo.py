@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from kept_demo import Deployment
 
 
@@ -39,6 +40,14 @@ def test_status_names_what_runs_and_where_it_came_from(deployment: Deployment) -
     assert status["model_package"].startswith("arn:aws:sagemaker:")
     assert (status["uploaded_by"], status["approved_by"]) == ("alice", "bob")
     assert status["in_service_since"]
+
+
+@pytest.mark.parametrize("profile", ["uploader", "approver"])
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_people_may_ask_what_serves(deployment: Deployment, profile: str, environment: str) -> None:
+    status = deployment.mlops("status", "--env", environment, "--json", profile=profile)
+
+    assert status.exit_code == 0, status.stderr
 
 
 def test_two_event_routes_make_one_training_job(deployment: Deployment) -> None:
