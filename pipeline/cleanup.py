@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from pipeline.aws import Aws
@@ -19,6 +20,7 @@ from pipeline.settings import Environment, Settings
 
 Report = Callable[[str], None]
 _DELETE_BATCH = 1000
+_ENDPOINT_LIMIT_S = 900
 _JOB_LOG_GROUPS = {"/aws/sagemaker/TrainingJobs", "/aws/sagemaker/ProcessingJobs"}
 
 
@@ -210,15 +212,28 @@ def _remove_scaling_target(aws: Aws, resource_id: str) -> None:
 
 
 def _remove_endpoint(aws: Aws, name: str) -> None:
-    sagemaker = aws.client("sagemaker")
-    sagemaker.delete_endpoint(EndpointName=name)
-    # Its configuration and model may be deleted only after it.
-    endpoints = next(listing for listing in LISTINGS if listing.kind == "endpoint")
-    Retrying(
+    """Gone when this returns: its configuration and model may be deleted only after it."""
+    trying = Retrying(
         retry=retry_if_result(bool),
-        stop=stop_after_delay(900),
+        stop=stop_after_delay(_ENDPOINT_LIMIT_S),
         wait=wait_fixed(1),
-    )(lambda: name in list_names(aws, endpoints))
+        retry_error_callback=lambda _state: True,
+    )
+    if trying(lambda: _is_endpoint_left(aws, name)):
+        raise LeftOverError(f"Endpoint {name} is not gone after {_ENDPOINT_LIMIT_S} s. Destroy again later.")
+
+
+def _is_endpoint_left(aws: Aws, name: str) -> bool:
+    """Asks for the deletion again and again: SageMaker refuses it while a deployment is under way."""
+    endpoints = next(listing for listing in LISTINGS if listing.kind == "endpoint")
+    if name not in list_names(aws, endpoints):
+        return False
+    try:
+        aws.client("sagemaker").delete_endpoint(EndpointName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationException":
+            raise
+    return True
 
 
 def _remove_packages(aws: Aws, group: str) -> None:

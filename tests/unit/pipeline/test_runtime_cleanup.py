@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from fake_aws import Client, FakeAws
 
 from pipeline.cleanup import (
@@ -26,21 +27,28 @@ def ignore(_line: str) -> None:
 
 
 class Endpoints:
-    """An endpoint that is gone once it was deleted."""
+    """Endpoints that are gone once they were deleted, which is refused so many times first."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, refusals: int = 0) -> None:
         self.names = list(names)
+        self.refusals = refusals
 
     def list(self, **_request: Any) -> dict[str, Any]:
         return {"Endpoints": [{"EndpointName": name} for name in self.names]}
 
     def delete(self, *, EndpointName: str) -> dict[str, Any]:  # noqa: N803
+        if self.refusals:
+            self.refusals -= 1
+            message = "Cannot update in-progress endpoint"
+            raise ClientError(
+                {"Error": {"Code": "ValidationException", "Message": message}}, "DeleteEndpoint"
+            )
         self.names.remove(EndpointName)
         return {}
 
 
-def serving(*names: str) -> Client:
-    endpoints = Endpoints(*names)
+def serving(*names: str, refusals: int = 0) -> Client:
+    endpoints = Endpoints(*names, refusals=refusals)
     return Client(
         {
             "list_endpoints": endpoints.list,
@@ -55,6 +63,18 @@ def serving(*names: str) -> Client:
             "list_model_packages": lambda **_r: {"ModelPackageSummaryList": [{"ModelPackageArn": "arn/1"}]},
         }
     )
+
+
+def test_an_endpoint_in_the_middle_of_a_deployment_is_asked_to_go_again(settings: Settings) -> None:
+    sagemaker = serving("mlops-staging-iris", refusals=1)
+
+    remove_runtime_resources(FakeAws(sagemaker=sagemaker).as_aws(), "mlops-staging-", report=ignore)
+
+    assert [operation for operation, _request in sagemaker.calls][:3] == [
+        "delete_endpoint",
+        "delete_endpoint",
+        "delete_endpoint_config",
+    ]
 
 
 def test_what_a_release_made_goes_endpoint_first(settings: Settings) -> None:
