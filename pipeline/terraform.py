@@ -6,6 +6,7 @@ Source: docs/decisions/0001-python-terraform-composes-commands.md says which par
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -289,6 +290,7 @@ _UNREACHABLE = (
     "failed to query available provider packages",
     "failed to install provider",
 )
+_NO_STATE_BUCKET = "the referenced s3 bucket must have been previously created"
 
 
 def _failure(command: str, *, root: Path, problems: list[str], stderr: str) -> TerraformError | SetupError:
@@ -300,10 +302,12 @@ def _failure(command: str, *, root: Path, problems: list[str], stderr: str) -> T
             f"{message} The AWS provider cannot be had: run `make setup`, which looks for a mirror, or give "
             " the machine access to the Terraform registry."
         )
+    if _NO_STATE_BUCKET in diagnosis.lower():
+        return TerraformError(f"{message} Run `mlops bootstrap` first: it makes the state bucket.")
     return TerraformError(message)
 
 
 def _strip_frame(text: str) -> str:
-    """Terraform draws a frame of box characters around what it says to people."""
-    bare = (line.strip(" │╷╵") for line in text.splitlines())
+    """Terraform draws a frame of box characters around what it says to people, some of it in colour."""
+    bare = (line.strip(" │╷╵") for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines())
     return " ".join(word for word in bare if word)

@@ -41,6 +41,7 @@ _REFUSALS = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
 }
+_ABSENT = {"NoSuchBucket", "ResourceNotFoundException"}
 
 app = typer.Typer(
     name="mlops",
@@ -95,8 +96,14 @@ def translate_error(error: Exception) -> PipelineError | None:
         return SetupError(
             f"AWS cannot be asked: {error}. Check AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL."
         )
-    if isinstance(error, ClientError) and error.response["Error"]["Code"] in _REFUSALS:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else None
+    if code in _REFUSALS:
         return SetupError(f"AWS refuses this caller: {error}. Check AWS_PROFILE.")
+    if code in _ABSENT:
+        return SetupError(
+            f"What was applied from this checkout is not there: {error}. Check AWS_PROFILE and "
+            "AWS_ENDPOINT_URL, or plan and apply again."
+        )
     return None
 
 

@@ -125,6 +125,13 @@ def test_a_refusal_by_aws_is_a_matter_of_setup() -> None:
     assert isinstance(translate_error(client_error("AccessDeniedException")), SetupError)
 
 
+def test_an_environment_that_is_gone_is_a_matter_of_setup() -> None:
+    error = translate_error(client_error("ResourceNotFoundException"))
+
+    assert isinstance(error, SetupError)
+    assert "What was applied from this checkout is not there" in str(error)
+
+
 def test_every_other_error_keeps_its_traceback() -> None:
     assert translate_error(client_error("InternalError")) is None
     assert translate_error(KeyError("x")) is None

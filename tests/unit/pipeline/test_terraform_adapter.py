@@ -92,11 +92,21 @@ def test_a_failure_carries_terraforms_own_diagnosis(fake_terraform: FakeTerrafor
 def test_a_framed_error_of_a_plain_command_loses_its_frame(
     fake_terraform: FakeTerraform, tmp_path: Path
 ) -> None:
-    fake_terraform.answer("workspace", err="╷\n│ Error: state lock\n│ \n│ held by carol\n╵\n", code=1)
+    fake_terraform.answer(
+        "workspace", err="╷\n│ \x1b[31mError: state lock\x1b[0m\n│ \n│ held by carol\n╵\n", code=1
+    )
 
     with pytest.raises(
         TerraformError, match=r"workspace select in root failed: Error: state lock held by carol$"
     ):
+        adapter(fake_terraform, tmp_path).select_workspace("staging")
+
+
+def test_a_missing_state_bucket_leads_to_bootstrap(fake_terraform: FakeTerraform, tmp_path: Path) -> None:
+    said = 'S3 bucket "b" does not exist.\n\nThe referenced S3 bucket must have been previously created.\n'
+    fake_terraform.answer("workspace", err=said, code=1)
+
+    with pytest.raises(TerraformError, match="Run `mlops bootstrap` first"):
         adapter(fake_terraform, tmp_path).select_workspace("staging")
 
 
