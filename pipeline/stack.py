@@ -59,7 +59,7 @@ class Workshop:
 
 
 def state_bucket(settings: Settings, account_id: str) -> str:
-    """The one name Python composes too: a backend must be named before an output can be read."""
+    """Composed here too: a backend must be named before an output can be read."""
     return f"{settings.project}-tfstate-{account_id}"
 
 
