@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from ministack import app
+
 from localaws.registry import images
 from localaws.registry.blobs import BlobStore, DigestMismatchError, Repository, Upload
 from localaws.registry.images import ManifestError
@@ -72,8 +74,11 @@ class Registry:
 
     @staticmethod
     def handles(path: str) -> bool:
-        """Whether a path is the registry's: other services share the prefix /v2/."""
-        return path in ("/v2", "/v2/") or _PATH.fullmatch(path) is not None
+        """Whether a path is the registry's: other services share the prefix /v2/.
+
+        What ministack takes for a registry's path is never left to its own registry, which asks nobody.
+        """
+        return app._is_ecr_registry_path(path) or _PATH.fullmatch(path) is not None
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         try:
@@ -90,8 +95,10 @@ class Registry:
         if token is None:
             raise RegistryError(401, "UNAUTHORIZED", "authentication required")
         matched = _PATH.fullmatch(scope["path"])
-        if matched is None:
+        if scope["path"] in ("/v2", "/v2/"):
             return Answer(200, {"Content-Type": "application/json"}, b"{}")
+        if matched is None:
+            raise RegistryError(404, "UNSUPPORTED", f"there is nothing at {scope['path'][:200]}")
         query = parse_qs(scope.get("query_string", b"").decode())
         request = Request(
             scope["method"],
@@ -137,10 +144,12 @@ class Registry:
         mounted = request.query.get("mount")
         if mounted and "from" in request.query:
             source = Repository(request.token.scope, request.query["from"])
+            _authorise(request, "ecr:GetDownloadUrlForLayer", repository=source)
             if self._blobs.mount(request.repository, mounted, source=source):
                 return self._created(request, mounted)
         upload = self._blobs.start_upload(request.repository)
         if "digest" in request.query:
+            _authorise(request, "ecr:CompleteLayerUpload")
             return await self._complete(request, upload)
         return _upload_answer(202, upload)
 
@@ -193,9 +202,11 @@ class Registry:
 
     async def _put_manifest(self, request: Request) -> Answer:
         _authorise(request, "ecr:PutImage")
-        content = b"".join([chunk async for chunk in _body(request.receive)])
-        if len(content) > images.MAX_MANIFEST_BYTES:
-            raise RegistryError(413, "MANIFEST_INVALID", "the manifest is too large")
+        content = b""
+        async for chunk in _body(request.receive):
+            content += chunk
+            if len(content) > images.MAX_MANIFEST_BYTES:
+                raise RegistryError(413, "MANIFEST_INVALID", "the manifest is too large")
         try:
             digest = images.put_manifest(
                 self._blobs,
@@ -243,11 +254,12 @@ class Registry:
         return Answer(201, {"Location": location, "Docker-Content-Digest": digest, "Content-Length": "0"})
 
 
-def _authorise(request: Request, action: str) -> None:
+def _authorise(request: Request, action: str, *, repository: Repository | None = None) -> None:
+    """Raises: RegistryError unless the caller may do `action` on the request's repository, or on another."""
     from ministack.core.iam_evaluator import AuthError, enforce
     from ministack.core.responses import request_scope
 
-    token, arn = request.token, request.repository.arn
+    token, arn = request.token, (repository or request.repository).arn
     with request_scope(token.scope.account_id, token.scope.region):
         denied = enforce(token.access_key_id, action, "ecr", token.scope.region, resource_arn=arn)
     if denied is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from localaws.schema import Members
 
 DEFAULT_MEDIA_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+_REFERENCE = re.compile(r"\w[\w.-]{0,127}|sha256:[0-9a-f]{64}", re.ASCII)
 
 
 class ManifestError(Exception):
@@ -64,13 +66,17 @@ def put_manifest(
 ) -> str:
     """The digest of the stored manifest.
 
-    Raises: ManifestError when it is no manifest, names blobs that were not pushed, contradicts the digest it
-    is pushed as, or moves an immutable tag.
+    Raises: ManifestError when it is no manifest, names blobs or images that were not pushed, contradicts the
+    digest it is pushed as, is pushed as what is no tag, or moves an immutable one.
     """
+    if not _REFERENCE.fullmatch(reference):
+        raise ManifestError("TAG_INVALID", f"'{reference}' is no tag and no digest.")
     digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
     if reference.startswith("sha256:") and reference != digest:
         raise ManifestError("DIGEST_INVALID", f"The manifest has digest {digest}, not {reference}.")
-    size_bytes = _image_size_bytes(blobs, repository, _parse(content))
+    manifest = _parse(content)
+    size_bytes = _image_size_bytes(blobs, repository, manifest)
+    _require_images(repository, manifest)
     tag = None if reference.startswith("sha256:") else reference
     with _scope(repository):
         images = ecr._images.setdefault(repository.name, [])
@@ -163,12 +169,32 @@ def _record(
 
 def _parse(content: bytes) -> Members:
     try:
-        manifest = json.loads(content)
-    except ValueError as error:
+        manifest = json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
         raise ManifestError("MANIFEST_INVALID", f"The manifest is not JSON: {error}") from error
-    if not isinstance(manifest, dict):
-        raise ManifestError("MANIFEST_INVALID", "The manifest is not a JSON object.")
-    return manifest
+    if not _is_manifest(manifest):
+        raise ManifestError("MANIFEST_INVALID", "The manifest is neither an image's nor an index's.")
+    return dict(manifest)
+
+
+def _is_manifest(value: Any) -> bool:
+    """Whether it names what an image (config and layers) or an index (manifests) must name."""
+    if not isinstance(value, dict):
+        return False
+    is_image = "layers" in value
+    if is_image != ("config" in value) or is_image == ("manifests" in value):
+        return False
+    parts = value["layers"] if is_image else value["manifests"]
+    if not isinstance(parts, list):
+        return False
+    named = [value["config"], *parts] if is_image else parts
+    return all(isinstance(part, dict) and isinstance(part.get("digest"), str) for part in named)
+
+
+def _require_images(repository: Repository, manifest: Members) -> None:
+    for part in manifest.get("manifests", []):
+        if find_manifest(repository, part["digest"]) is None:
+            raise ManifestError("MANIFEST_BLOB_UNKNOWN", f"The image {part['digest']} was not pushed.")
 
 
 def _image_size_bytes(blobs: BlobStore, repository: Repository, manifest: Members) -> int:

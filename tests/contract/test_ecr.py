@@ -89,6 +89,23 @@ def test_registry_wants_a_token(aws: LocalAws, auth: Any) -> None:
     assert answer.headers["WWW-Authenticate"].startswith("Basic ")
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/_catalog", "/v2/{}/manifests/v1/", "/v2/{}/manifests/a/b", "/v2/{}/blobs/a/b", "/v2/A/tags/list"],
+)
+def test_odd_paths_do_not_lead_around_the_token(
+    aws: LocalAws, registry: RegistryClient, repository: str, path: str
+) -> None:
+    push_process_image(registry, repository, "v1", PROGRAMS)
+    url = f"{aws.settings.endpoint}{path.format(repository)}"
+
+    read = requests.get(url, verify=str(aws.settings.ca_file), timeout=10)
+    written = requests.put(url, data=b"{}", verify=str(aws.settings.ca_file), timeout=10)
+
+    assert (read.status_code, written.status_code) == (401, 401)
+    assert registry.request("GET", path.format(repository)).status_code == 404
+
+
 def test_token_has_the_permissions_of_who_asked_for_it(aws: LocalAws, name: str, repository: str) -> None:
     statement = {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -119,6 +136,60 @@ def test_manifest_of_missing_blobs_is_refused(registry: RegistryClient, reposito
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["code"] == "MANIFEST_BLOB_UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}",
+        b'{"layers": 5, "config": {}}',
+        b'{"layers": [1], "config": {"digest": "sha256:0"}}',
+        b'{"layers": {"digest": "sha256:0"}, "config": {"digest": "sha256:0"}}',
+        b'{"manifests": [{}]}',
+        b"[" * 100_000,
+        "{}".encode("utf-16"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(registry: RegistryClient, repository: str, content: bytes) -> None:
+    answer = registry.request("PUT", f"/v2/{repository}/manifests/v1", data=content)
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] == "MANIFEST_INVALID"
+
+
+def test_index_of_missing_images_is_refused(registry: RegistryClient, repository: str) -> None:
+    answer = registry.push_manifest(repository, "v1", {"manifests": [{"digest": f"sha256:{'0' * 64}"}]})
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] == "MANIFEST_BLOB_UNKNOWN"
+
+
+def test_tag_that_is_none_is_refused(registry: RegistryClient, repository: str) -> None:
+    answer = registry.push_manifest(repository, ".hidden", {"manifests": []})
+
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["code"] == "TAG_INVALID"
+
+
+def test_layer_is_not_mounted_from_a_repository_that_the_caller_may_not_read(
+    aws: LocalAws, registry: RegistryClient, ecr: Any, name: str, repository: str
+) -> None:
+    digest = registry.push_blob(repository, b"secret")
+    ecr.create_repository(repositoryName=f"{name}-own")
+    own = f"arn:aws:ecr:us-east-1:123456789012:repository/{name}-own"
+    statements = [
+        {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        {"Effect": "Allow", "Action": "ecr:*", "Resource": own},
+    ]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    aws.client("iam").put_user_policy(UserName="bob", PolicyName=name, PolicyDocument=policy)
+    bob = RegistryClient(aws.client("ecr", profile="bob"), str(aws.settings.ca_file))
+
+    answer = bob.request("POST", f"/v2/{name}-own/blobs/uploads/?mount={digest}&from={repository}")
+
+    (error,) = answer.json()["errors"]
+    assert error["code"] == "DENIED"
+    assert "ecr:GetDownloadUrlForLayer" in error["message"]
 
 
 def test_repository_that_does_not_exist_takes_nothing(registry: RegistryClient) -> None:
