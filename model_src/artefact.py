@@ -86,7 +86,7 @@ def card_from_json(content: bytes) -> Card:
             parity=float(value["parity"]),
             origin={key: value[key] for key in value if key not in own},
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtefactError(f"{CARD_FILE} is not a model's card: {type(error).__name__} {error}") from error
 
 

@@ -25,7 +25,7 @@ from model_src.environment import base_folder, message_file
 from model_src.errors import ArtefactError
 from model_src.failure import run_job
 from model_src.metrics import Floats
-from model_src.predictor import Predictor
+from model_src.predictor import Predictor, load_predictor
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def evaluate(model: Model, artefact: Artefact, *, holdout: Path) -> dict[str, An
         raise ArtefactError(f"There is no {holdout}: the job needs an input 'holdout' with holdout.csv.")
     table = read_table([holdout], columns=list(model.columns))
     dataset = encode_table(table, model, features=card.features, classes=card.classes)
-    predictor = Predictor(artefact.onnx)
+    predictor = load_predictor(artefact)
     answers = predictor.predict(dataset.matrix).astype(np.float64)
     measured = _measure(dataset, answers)
     golden = [_golden_problem(golden, card, predictor) for golden in model.golden]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 # Its Linux wheels report to their maker from the import on; no job and no endpoint calls out.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime
 
+from model_src.artefact import Artefact
 from model_src.encoding import Matrix
 from model_src.errors import ArtefactError
 
@@ -38,3 +41,19 @@ class Predictor:
         """Probabilities, shape (n_rows, n_classes), or a regression's values, shape (n_rows,); float32."""
         answer: Matrix = self._session.run([self._output], {"features": matrix})[0]
         return answer.reshape(-1) if self._output == "value" else answer
+
+
+def load_predictor(artefact: Artefact) -> Predictor:
+    """The predictor of a trained model, which has answered one row.
+
+    Raises: ArtefactError if its two files do not belong together.
+    """
+    card, predictor = artefact.card, Predictor(artefact.onnx)
+    expected = (1, len(card.classes)) if card.classes else (1,)
+    try:
+        shape = predictor.predict(np.zeros((1, len(card.features)), dtype=np.float32)).shape
+    except Exception as error:  # onnxruntime's own errors have no common base
+        raise ArtefactError(f"The model does not take what its card says: {error}") from error
+    if shape != expected:
+        raise ArtefactError(f"The model answers a row with shape {shape}; its card says {expected}.")
+    return predictor

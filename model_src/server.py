@@ -22,7 +22,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from model_src.artefact import Card, read_artefact
 from model_src.environment import base_folder
 from model_src.errors import ArtefactError, RequestError
-from model_src.predictor import Predictor
+from model_src.predictor import Predictor, load_predictor
 from model_src.request import JSON, content_type_of, parse_request
 from model_src.response import accepted_type, render_error, render_predictions
 
@@ -103,7 +103,7 @@ class ModelApp:
         """Reads the model; where that fails, the reason is what every request is answered."""
         try:
             artefact = read_artefact(self._folder)
-            self._loaded = artefact.card, Predictor(artefact.onnx)
+            self._loaded = artefact.card, load_predictor(artefact)
         except (ArtefactError, OSError) as error:
             self._reason = f"The model cannot be loaded: {error}"
             log.error(self._reason)

@@ -189,6 +189,7 @@ def test_an_artefact_survives_files_and_archive(tmp_path: Path, trained: tuple[M
     [
         ({"model.json": b"{}"}, "holds no model.onnx"),
         ({"model.json": b"[]", "model.onnx": b""}, "is not a model's card"),
+        ({"model.json": b"[" * 50_000, "model.onnx": b""}, "is not a model's card"),
         ({"model.json": b'{"format": 2}', "model.onnx": b""}, "this image reads format 1"),
         ({"../model.json": b"{}", "sub/model.onnx": b""}, "holds no model.json and no model.onnx"),
         ({"padding": b"0" * 200_000, "model.json": b"{}"}, "unpacks to more than 100000 bytes"),

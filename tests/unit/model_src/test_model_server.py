@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -93,6 +94,29 @@ def test_ping_is_honest_before_and_after_a_load_that_fails(tmp_path: Path, app: 
     assert "There is no model.json and no model.onnx" in after[2]["error"]
     assert ask(unloaded, Ask())[0] == 503
     assert ask(app, ping) == (200, JSON, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"features": 1}, "The model does not take what its card says"),
+        ({"classes": 1}, r"shape \(1, 3\); its card says \(1, 1\)"),
+        ({"classes": 0}, r"shape \(1, 3\); its card says \(1,\)"),
+    ],
+)
+def test_card_of_another_model_is_not_served(
+    artefact: Artefact, tmp_path: Path, change: dict[str, int], reason: str
+) -> None:
+    ((member, kept),) = change.items()
+    card = replace(artefact.card, **{member: getattr(artefact.card, member)[:kept]})
+    write_artefact(replace(artefact, card=card), tmp_path)
+    app = ModelApp(tmp_path)
+
+    app.load()
+
+    status, _, answer = ask(app, Ask(path="/ping", method="GET"))
+    assert status == 503
+    assert re.search(reason, answer["error"])
 
 
 def test_json_is_answered_with_labels_and_probabilities(app: ModelApp) -> None:
