@@ -77,7 +77,7 @@ def resource_arn(operation: str, body: bytes, scope: Scope) -> str:
     """The ARN that a SageMaker request acts on, or `*` for those that act on none."""
     try:
         params = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return "*"
     if not isinstance(params, dict):
         return "*"

@@ -62,7 +62,7 @@ def parse_body(body: bytes) -> Members:
     """The members of a request. Raises: AwsError when the body is not a JSON object."""
     try:
         params = json.loads(body or b"{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise AwsError("SerializationException", f"The body is not JSON: {error}") from error
     if not isinstance(params, dict):
         raise AwsError("SerializationException", "The body is not a JSON object.")

@@ -342,7 +342,7 @@ def _s3_additional_data(request: Request, response: Response) -> dict[str, Any]:
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
         value = json.loads(body or b"{}")
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -65,7 +65,7 @@ def _decode(headers: dict[str, str], body: bytes) -> Any:
         return {name: values[0] for name, values in parse_qs(body.decode(errors="replace")).items()}
     try:
         return json.loads(body)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
 
 

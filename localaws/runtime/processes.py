@@ -141,6 +141,8 @@ def _environment(workload: Workload, root: Path, home: Path) -> dict[str, str]:
         "HOME": str(home),
         "TMPDIR": str(home),
         "SAGEMAKER_BASE_DIR": str(workload.tree),
+        # There is no container around it: a server listens on this machine only.
+        "BIND_HOST": HOST,
     }
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from localaws.mends.role_sessions import RoleError
 from localaws.sagemaker.roles import ExecutionRole
 from localaws.sagemaker.transfer import join_uri, split_uri
 from localaws.schema import Members
@@ -61,8 +62,8 @@ class Capture:
         for variant, lines in by_variant.items():
             try:
                 self._put(variant, lines)
-            except (ClientError, BotoCoreError) as error:
-                # On AWS captures are lost too when the role may not write them; requests are not.
+            except (ClientError, BotoCoreError, RoleError) as error:
+                # On AWS captures are lost too when the role is gone or may not write; requests are not.
                 logger.warning("captures of endpoint %s are lost: %s", self._endpoint, error)
 
     def _put(self, variant: str, lines: list[str]) -> None:

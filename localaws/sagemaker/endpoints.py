@@ -100,10 +100,13 @@ class Endpoints:
         with self._catalogue.store.lock:
             endpoint = self._in_service(call.scope, call.params["EndpointName"])
             fleet = self._live[call.scope, endpoint["EndpointName"]].fleet
-            for change in call.params["DesiredWeightsAndCapacities"]:
-                variant = fleet.choose(change["VariantName"]) if fleet else None
-                if variant is None:
+            variants = {variant.name: variant for variant in fleet.variants} if fleet else {}
+            changes = call.params["DesiredWeightsAndCapacities"]
+            for change in changes:
+                if change["VariantName"] not in variants:
                     raise ValidationError(f'Could not find variant "{change["VariantName"]}".')
+            for change in changes:
+                variant = variants[change["VariantName"]]
                 variant.weight = change.get("DesiredWeight", variant.weight)
                 variant.instance_count = change.get("DesiredInstanceCount", variant.instance_count)
             # The new weights hold at once; the status still goes through Updating, as callers wait for that.

@@ -62,6 +62,9 @@ def _sort_key(kind: Kind, resource: Members, sort_by: str) -> tuple[Any, float]:
 
 def _decode_token(token: str) -> int:
     try:
-        return int(base64.b64decode(token, validate=True))
+        decoded = base64.b64decode(token, validate=True)
     except ValueError as error:
         raise ValidationError("Invalid NextToken.") from error
+    if not decoded.isdigit():
+        raise ValidationError("Invalid NextToken.")
+    return int(decoded)

@@ -25,15 +25,15 @@ def join_uri(uri: str, *parts: str) -> str:
 
 
 def download_object(s3: Any, uri: str, target: Path) -> None:
-    """Raises: ClientFaultError when it is missing or the role may not read it."""
+    """Raises: ClientFaultError when it is missing, the role may not read it, or its key is no file's name."""
     bucket, key = split_uri(uri)
-    target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         body = s3.get_object(Bucket=bucket, Key=key)["Body"]
         with target.open("wb") as file:
             for chunk in body.iter_chunks(CHUNK_BYTES):
                 file.write(chunk)
-    except (ClientError, BotoCoreError) as error:
+    except (ClientError, BotoCoreError, OSError) as error:
         raise ClientFaultError(f"Data download failed: {uri}: {error}") from error
 
 

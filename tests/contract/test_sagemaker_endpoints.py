@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import LocalAws, wait_until
+from local_aws import LocalAws, create_role, wait_until
 
 SERVE = """
 import http.server, json, os, pathlib
@@ -30,6 +30,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(400, b"no such column")
         if body == b"crash":
             return self.answer(500, b"out of luck")
+        if body == b"where":
+            return self.answer(200, json.dumps({"host": self.server.server_address[0]}).encode())
         reply = {"model": model, "greeting": os.environ.get("GREETING"), "got": body.decode()}
         self.answer(200, json.dumps(reply).encode())
     def answer(self, status, body):
@@ -43,7 +45,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 print("serving", model, flush=True)
 port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT", 8080))
-http.server.ThreadingHTTPServer(("", port), Handler).serve_forever()
+host = os.environ.get("BIND_HOST", "0.0.0.0")
+http.server.ThreadingHTTPServer((host, port), Handler).serve_forever()
 """
 EXITS = "import sys\nprint('no model here', flush=True)\nsys.exit(4)\n"
 ALL_AT_ONCE = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 1}
@@ -61,7 +64,7 @@ class Stand:
         self._bucket = bucket
         self._images = images
 
-    def model(self, text: str, *, image: str = "serve") -> str:
+    def model(self, text: str, *, image: str = "serve", role_arn: str | None = None) -> str:
         model_name = f"{self.name}-{uuid.uuid4().hex[:6]}"
         self.aws.client("s3").put_object(Bucket=self._bucket, Key=f"{model_name}.tar.gz", Body=archive(text))
         container = {
@@ -70,7 +73,7 @@ class Stand:
             "Environment": {"GREETING": "hello"},
         }
         self.sagemaker.create_model(
-            ModelName=model_name, PrimaryContainer=container, ExecutionRoleArn=self._role_arn
+            ModelName=model_name, PrimaryContainer=container, ExecutionRoleArn=role_arn or self._role_arn
         )
         return model_name
 
@@ -160,6 +163,14 @@ def test_endpoint_answers_with_the_model_it_was_given(stand: Stand, images: dict
     assert deployed["SpecifiedImage"] == deployed["ResolvedImage"] == images["serve"]
 
 
+def test_process_of_an_endpoint_is_told_to_listen_on_this_machine_only(stand: Stand) -> None:
+    stand.create(stand.single("one"))
+
+    answer = stand.invoke(b"where")
+
+    assert answer["host"] == "127.0.0.1"
+
+
 def test_endpoint_whose_container_exits_fails_with_the_reason(stand: Stand) -> None:
     endpoint = stand.create(stand.single("one", image="exits"))
 
@@ -223,6 +234,22 @@ def test_weights_are_changed_without_an_update(stand: Stand) -> None:
     endpoint = stand.settled()
     assert {stand.invoke()["variant"] for _ in range(10)} == {"b"}
     assert endpoint["ProductionVariants"][1]["CurrentInstanceCount"] == 3
+
+
+def test_weights_are_changed_all_or_none(stand: Stand) -> None:
+    stand.create(stand.single("one"))
+
+    with pytest.raises(ClientError, match='Could not find variant "nobody"') as refused:
+        stand.sagemaker.update_endpoint_weights_and_capacities(
+            EndpointName=stand.name,
+            DesiredWeightsAndCapacities=[
+                {"VariantName": "main", "DesiredWeight": 7},
+                {"VariantName": "nobody", "DesiredWeight": 1},
+            ],
+        )
+
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+    assert stand.settled()["ProductionVariants"][0]["CurrentWeight"] == 1
 
 
 def test_update_replaces_the_fleet_without_losing_a_request(stand: Stand) -> None:
@@ -416,6 +443,29 @@ def test_requests_and_answers_are_captured(stand: Stand) -> None:
         "encoding": "CSV",
     }
     assert json.loads(data["endpointOutput"]["data"])["model"] == "one"
+
+
+def test_capture_goes_on_once_its_role_is_back(aws: LocalAws, name: str, stand: Stand) -> None:
+    role_arn = create_role(aws, name, ["s3:*", "ecr:*", "logs:*"])
+    model = stand.model("one", role_arn=role_arn)
+    capture = {
+        "EnableCapture": True,
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://test-bucket/capture/{name}",
+        "CaptureOptions": [{"CaptureMode": "Input"}],
+    }
+    stand.create(stand.config(variant("main", model), DataCaptureConfig=capture))
+    iam = aws.client("iam")
+    iam.delete_role_policy(RoleName=name, PolicyName="allow")
+    iam.delete_role(RoleName=name)
+    stand.invoke(b"lost")
+    wait_until(lambda: f"captures of endpoint {name} are lost" in aws.settings.log_file.read_text())
+    create_role(aws, name, ["s3:*", "ecr:*", "logs:*"])
+
+    stand.invoke(b"kept")
+
+    listing = {"Bucket": "test-bucket", "Prefix": f"capture/{name}/"}
+    assert len(wait_until(lambda: aws.client("s3").list_objects_v2(**listing).get("Contents"))) == 1
 
 
 def test_requests_are_counted_in_cloudwatch(stand: Stand) -> None:

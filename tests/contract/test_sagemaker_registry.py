@@ -190,12 +190,30 @@ def test_request_that_the_model_forbids_is_refused(aws: LocalAws, params: dict[s
     assert words in error["Message"]
 
 
+@pytest.mark.parametrize("body", [b"{", b"[]", b"[" * 100_000, b'{"ModelName": "\xff"}'])
+def test_body_that_is_no_json_object_is_refused(aws: LocalAws, body: bytes) -> None:
+    with pytest.raises(ClientError) as refused:
+        send_body(aws, "CreateModel", body)
+
+    assert refused.value.response["Error"]["Code"] == "SerializationException"
+
+
+@pytest.mark.parametrize("token", ["LTU=", "/w==", "not base64"])
+def test_token_of_no_page_is_refused(sagemaker: Any, token: str) -> None:
+    with pytest.raises(ClientError, match="Invalid NextToken"):
+        sagemaker.list_models(NextToken=token)
+
+
 def raw_call(aws: LocalAws, operation: str, params: dict[str, Any]) -> Any:
     """Sends parameters that botocore would not even serialise."""
+    return send_body(aws, operation, json.dumps(params).encode())
+
+
+def send_body(aws: LocalAws, operation: str, body: bytes) -> Any:
     sagemaker = aws.client("sagemaker")
 
     def replace_body(request: Any, **_: Any) -> None:
-        request.data = json.dumps(params).encode()
+        request.data = body
 
     sagemaker.meta.events.register(f"before-sign.sagemaker.{operation}", replace_body)
     return sagemaker.create_model(ModelName="replaced")

@@ -171,6 +171,20 @@ def test_training_without_data_fails_naming_the_prefix(aws: LocalAws, start: Cal
     assert "s3://test-bucket/nothing/here" in job["FailureReason"]
 
 
+def test_key_that_is_no_files_name_fails_the_job_as_the_clients_fault(
+    aws: LocalAws, start: Callable[..., str], name: str
+) -> None:
+    for key in (f"{name}/a", f"{name}/a/b"):
+        aws.client("s3").put_object(Bucket="test-bucket", Key=key, Body=b"1")
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://test-bucket/{name}/"}}
+    start(TRAIN, InputDataConfig=[{"ChannelName": "train", "DataSource": source}])
+
+    job = ended(aws, name)
+
+    assert job["TrainingJobStatus"] == "Failed"
+    assert job["FailureReason"].startswith(f"ClientError: Data download failed: s3://test-bucket/{name}/a/b")
+
+
 def test_training_reads_with_the_permissions_of_its_role_only(
     aws: LocalAws, start: Callable[..., str], name: str
 ) -> None:
