@@ -72,7 +72,7 @@ def authorise(
 
 def _container(package: dict[str, Any], *, subject: Subject, model: str) -> tuple[str, str]:
     """Image and artefact of the package, which must be the model's own and name its image by digest."""
-    if not subject.run_id.startswith(f"{model}-"):
+    if subject.run_id.rpartition("-")[0] != model:
         raise ReleaseRefusedError(
             f"Model package {subject.model_package_arn} is of run {subject.run_id}, not of model {model}."
         )

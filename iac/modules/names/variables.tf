@@ -5,6 +5,10 @@ variable "project" {
     condition     = can(regex("^[a-z][a-z0-9-]{1,11}$", var.project))
     error_message = "project must match ^[a-z][a-z0-9-]{1,11}$: bucket and role names are built from it."
   }
+  validation {
+    condition     = !can(regex("-(staging|production)$", var.project))
+    error_message = "project must not end with an environment's name: destroying that environment of the shorter project would take this one's data along."
+  }
 }
 
 variable "account_id" {

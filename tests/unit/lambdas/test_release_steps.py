@@ -245,6 +245,13 @@ def test_another_models_package_is_not_released(world: World, production: Settin
         world.authorise(production, model="penguins")
 
 
+def test_a_package_of_a_model_whose_name_goes_on_is_not_released(world: World, production: Settings) -> None:
+    world.package["CustomerMetadataProperties"]["run_id"] = "iris-two-0123456789abcdef"
+
+    with pytest.raises(ReleaseRefusedError, match="not of model iris"):
+        world.authorise(production)
+
+
 # The gate
 
 

@@ -83,6 +83,16 @@ run "an_upper_case_model_is_refused" {
   expect_failures = [var.models]
 }
 
+run "a_project_that_reads_like_another_ones_environment_is_refused" {
+  command = plan
+
+  variables {
+    project = "ml-staging"
+  }
+
+  expect_failures = [var.project]
+}
+
 run "an_unknown_environment_is_refused" {
   command = plan
 
