@@ -68,7 +68,9 @@ def find_engine(timeout_s: int = 3) -> tuple[docker.DockerClient | None, str]:
         version = client.version()
     except (DockerException, OSError) as error:
         return None, str(error)
-    return client, f"{version['Platform']['Name']} {version['Version']}".strip()
+    # Debian's engine has no name of its own, and other engines have no platform.
+    name = version.get("Platform", {}).get("Name") or "Docker Engine"
+    return client, f"{name} {version['Version']}"
 
 
 def choose_engine(choice: EngineChoice) -> docker.DockerClient | None:

@@ -15,16 +15,12 @@ from pipeline.stack import Stack, output_file
 @dataclass(frozen=True)
 class ModelNames:
     endpoint: str
-    model_package_group: str
-    retraining_state_machine_arn: str | None
-    release_state_machine_arn: str
     dataset_prefix: str | None
 
 
 @dataclass(frozen=True)
 class PipelineNames:
     environment: str
-    account_id: str
     data_bucket: str | None
     models_bucket: str
     runs_table: str
@@ -55,16 +51,12 @@ def parse_names(output: Mapping[str, Any]) -> PipelineNames:
     models = {
         name: ModelNames(
             endpoint=model["endpoint_name"],
-            model_package_group=model["model_package_group_name"],
-            retraining_state_machine_arn=model["retraining_state_machine_arn"],
-            release_state_machine_arn=model["release_state_machine_arn"],
             dataset_prefix=model["dataset_prefix"],
         )
         for name, model in output["models"].items()
     }
     return PipelineNames(
         environment=output["environment"],
-        account_id=output["account_id"],
         data_bucket=output["data_bucket"],
         models_bucket=output["models_bucket"],
         runs_table=output["runs_table"],

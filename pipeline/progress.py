@@ -17,7 +17,6 @@ class TerraformProgress:
     report: Callable[[str], None]
     every_s: float = 5.0
     clock: Callable[[], float] = time.monotonic
-    _planned: int = 0
     _done: int = 0
     _running: dict[str, float] = field(default_factory=dict)
     _spoke_at: float | None = None

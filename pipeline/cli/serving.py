@@ -91,15 +91,16 @@ def history(
     bucket = desk.names("staging").ledger_bucket
     ledger = Ledger(bucket, s3=desk.aws.client("s3"), now=lambda: datetime.now(UTC), sleep=time.sleep)
     entries = [entry for entry in ledger.entries() if env in (None, entry.body.get("environment"))]
-    table = Table("#", "at", "kind", "environment", "run", "status", "approved by", "reason")
+    table = Table("#", "at", "kind", "environment", "run", "status", "answered by", "reason")
     for entry in entries:
         body = entry.body
         environment, run, status, reason = (
             str(body.get(name) or "") for name in ("environment", "run_id", "status", "reason")
         )
-        approver = body.get("details", {}).get("release", {}).get("approved_by") or ""
+        details = body.get("details", {})
+        person = details.get("by") or details.get("release", {}).get("approved_by") or ""
         table.add_row(
-            str(entry.sequence), entry.at[:19], entry.kind, environment, run, status, approver, reason
+            str(entry.sequence), entry.at[:19], entry.kind, environment, run, status, person, reason
         )
     desk.show({"entries": [asdict(entry) for entry in entries]}, text=table)
 

@@ -14,14 +14,13 @@ from pipeline.status import Lookup, read_status, wanted_release
 
 NAMES = PipelineNames(
     "staging",
-    "1",
     "d",
     "m",
     "r",
     "l",
     "k",
     None,
-    {"iris": ModelNames("mlops-staging-iris", "g", None, "b", None)},
+    {"iris": ModelNames("mlops-staging-iris", None)},
 )
 DIGEST = "sha256:" + "1" * 64
 RUN: dict[str, Any] = {

@@ -69,7 +69,6 @@ def test_an_image_that_is_not_pushed_stops_a_plan_early(settings: Settings) -> N
 
 PIPELINE: dict[str, Any] = {
     "environment": "staging",
-    "account_id": "1",
     "data_bucket": "d",
     "models_bucket": "m",
     "runs_table": "r",
@@ -79,9 +78,6 @@ PIPELINE: dict[str, Any] = {
     "models": {
         "iris": {
             "endpoint_name": "mlops-staging-iris",
-            "model_package_group_name": "g",
-            "retraining_state_machine_arn": "a",
-            "release_state_machine_arn": "b",
             "dataset_prefix": "datasets/iris/",
         }
     },
