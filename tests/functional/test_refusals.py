@@ -136,6 +136,10 @@ def test_console_approval_without_a_record_does_not_release(deployment: Deployme
 
 
 def test_apply_takes_a_plan_once(deployment: Deployment) -> None:
+    deployment.mlops("plan", "--env", "staging", "--json")
+    once = deployment.mlops("apply", "--env", "staging", "--json")
     again = deployment.mlops("apply", "--env", "staging", "--json")
 
+    assert once.exit_code == 0, once.stderr
     assert again.exit_code == 6
+    assert "applied" in again.stderr
