@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import botocore.session
 from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from localaws.errors import AwsError, ValidationError
+from localaws.sdk import shared_session
 
 Members = dict[str, Any]
 
@@ -37,7 +37,7 @@ class Schema:
     @functools.cached_property
     def model(self) -> ServiceModel:
         """botocore's model, loaded at the first request."""
-        return botocore.session.get_session().get_service_model(self._service)
+        return shared_session().get_service_model(self._service)
 
     def operation(self, name: str) -> OperationModel:
         """The model of an operation. Raises: AwsError when the service has none of that name."""

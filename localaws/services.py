@@ -22,6 +22,7 @@ from localaws.runtime.platform import Platform
 from localaws.runtime.processes import ProcessRuntime
 from localaws.sagemaker import tags
 from localaws.sagemaker.service import SageMaker
+from localaws.sdk import share_models_with_ministack
 from localaws.settings import Settings
 
 Handler = Callable[..., Awaitable[tuple[int, dict[str, str], bytes]]]
@@ -48,6 +49,7 @@ class Services:
         register(autoscaling.NAME, autoscaling.Autoscaling().api.handle_request)
         permissions.install()
         root_key.install()
+        share_models_with_ministack()
 
     def shut_down(self) -> None:
         """Ends everything that runs, and removes it."""

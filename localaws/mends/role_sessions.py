@@ -15,11 +15,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.session
 from botocore.config import Config
 from ministack.core import iam_evaluator
 from ministack.core.responses import get_account_id, get_region
 from ministack.services import iam, sts
+
+from localaws.sdk import create_client
 
 # A Lambda invocation may take 15 minutes; nothing else answers later.
 READ_TIMEOUT_S = 905
@@ -43,10 +44,6 @@ class Credentials:
 _lock = threading.RLock()
 _sessions: dict[tuple[str, str, str], Credentials] = {}
 _clients: dict[tuple[str, str, str], Any] = {}
-_botocore = botocore.session.Session(
-    # The user's own AWS configuration is no business of the server's.
-    session_vars={"config_file": (None, None, os.devnull, None), "profile": (None, None, None, None)}
-)
 
 
 def role_of(role_arn: str) -> dict[str, Any]:
@@ -149,7 +146,7 @@ def _register(role: dict[str, Any], session_name: str, service_principal: str) -
 
 
 def _create_client(service: str, keys: Credentials) -> Any:
-    return _botocore.create_client(
+    return create_client(
         service,
         region_name=get_region(),
         endpoint_url=endpoint_url(),

@@ -5,6 +5,7 @@ Source: Amazon SageMaker developer guide, "Monitor Amazon SageMaker AI with Amaz
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import threading
@@ -13,10 +14,10 @@ from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
 
-import botocore.session
 from botocore.exceptions import BotoCoreError, ClientError
 
 from localaws.mends.role_sessions import endpoint_url
+from localaws.sdk import create_client
 from localaws.store import Scope
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,10 @@ UNITS = {
 }
 
 
+@functools.cache
 def root_client(service: str, region: str) -> Any:
     """A client for what SageMaker itself does, not its user's role."""
-    return botocore.session.get_session().create_client(
+    return create_client(
         service,
         region_name=region,
         endpoint_url=endpoint_url(),
@@ -107,7 +109,6 @@ class Metrics:
         self._started = threading.Lock()
         self._thread: threading.Thread | None = None
         self._done = threading.Event()
-        self._clients: dict[str, Any] = {}
 
     def add(self, scope: Scope, invocation: Invocation) -> None:
         self._invocations.append((scope, invocation))
@@ -134,10 +135,8 @@ class Metrics:
                 self._put(scope, points[start : start + MAX_DATA])
 
     def _put(self, scope: Scope, points: list[dict[str, Any]]) -> None:
-        if scope.region not in self._clients:
-            self._clients[scope.region] = root_client("cloudwatch", scope.region)
         try:
-            self._clients[scope.region].put_metric_data(Namespace=NAMESPACE, MetricData=points)
+            root_client("cloudwatch", scope.region).put_metric_data(Namespace=NAMESPACE, MetricData=points)
         except (ClientError, BotoCoreError) as error:
             # Requests go on without metrics, as they would on AWS; the server's log says so.
             logger.warning("endpoint metrics of %s are lost: %s", time.ctime(), error)

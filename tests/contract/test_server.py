@@ -117,6 +117,40 @@ def test_second_start_in_the_same_directory_is_refused(settings: Settings) -> No
     assert "runs already" in result.stderr
 
 
+def test_one_of_two_starts_at_once_is_refused(settings: Settings) -> None:
+    starts = [settings, Settings(free_port(), settings.state_dir)]
+
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(up, starts))
+
+    assert sorted(result.returncode for result in results) == [0, 3]
+    assert len(processes_of(settings)) == 1
+
+
+def test_state_directory_that_is_none_is_named(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    result = up(Settings(settings.port, tmp_path / "file" / "state"))
+
+    assert result.returncode == 3
+    assert f"{tmp_path}/file/state cannot be used: Not a directory" in result.stderr
+
+
+def test_client_that_just_goes_leaves_no_trace_in_the_log(settings: Settings) -> None:
+    control.start(settings)
+    context = ssl.create_default_context(cafile=str(settings.ca_file))
+    connection = context.wrap_socket(
+        socket.create_connection(("127.0.0.1", settings.port)), server_hostname="127.0.0.1"
+    )
+    connection.sendall(b"GET /_ministack/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+
+    # The server closes, waits for a farewell that does not come, and gives up.
+    time.sleep(2 * server.SHUTDOWN_TIMEOUT_S + 0.5)
+
+    connection.close()
+    assert settings.log_file.read_text() == ""
+
+
 def test_stale_pid_file_is_no_obstacle(settings: Settings) -> None:
     settings.state_dir.mkdir(parents=True)
     settings.pid_file.write_text(f"{os.getpid()}\n")
@@ -289,9 +323,17 @@ def test_next_start_ends_what_a_killed_server_left(settings: Settings) -> None:
     assert not set(left) & set(processes_of(settings))
 
 
-def test_memory_after_start_is_small(aws: LocalAws) -> None:
-    pid = aws.settings.pid_file.read_text().strip()
+def test_memory_stays_small_when_every_service_is_used(settings: Settings) -> None:
+    control.start(settings)
+    aws = LocalAws(settings)
 
+    aws.client("s3").list_buckets()
+    aws.client("iam").list_roles()
+    aws.client("ec2").describe_vpcs()
+    aws.client("lambda").list_functions()
+    aws.client("sagemaker").list_models()
+    aws.client("stepfunctions").list_state_machines()
+
+    pid = settings.pid_file.read_text().strip()
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
-
-    assert int(line.split()[1]) < 300 * 1024
+    assert int(line.split()[1]) < 200 * 1024
