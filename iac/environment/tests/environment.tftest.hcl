@@ -53,7 +53,7 @@ run "staging_retrains" {
   command = apply
 
   assert {
-    condition     = output.pipeline.models.iris.retraining_state_machine_arn != null && output.pipeline.models.iris.dataset_prefix == "datasets/iris/"
+    condition     = keys(module.retraining) == ["iris"] && output.pipeline.models.iris.dataset_prefix == "datasets/iris/"
     error_message = "Where nothing is promoted from elsewhere, datasets start runs."
   }
   assert {

@@ -1,4 +1,0 @@
-output "trail_arn" {
-  description = "ARN of the trail."
-  value       = aws_cloudtrail.this.arn
-}
