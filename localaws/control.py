@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +57,18 @@ class Status:
 def start(settings: Settings) -> Status:
     """Starts the server, waits until it answers, and writes the files that clients use.
 
-    Raises: SetupError when the port is taken, the server runs already or a demanded engine is missing.
+    Raises: SetupError when the port is taken, the server runs already, its directory cannot be used, or a
+    demanded engine is missing.
     """
+    with _claim_directory(settings.state_dir):
+        return _start(settings)
+
+
+def _start(settings: Settings) -> Status:
     _refuse_second_start(settings)
     runtime, engine = _resolve_runtime(settings)
     remove_left_overs(settings)
     _refuse_taken_port(settings.port)
-    settings.state_dir.mkdir(parents=True, exist_ok=True)
     write_certificates(settings)
     root = Keys("AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30))
     process = _spawn(settings, root)
@@ -133,7 +140,7 @@ def running_pid(settings: Settings) -> int | None:
     """The server's process id; None when the pid file is missing or names another program's process."""
     try:
         pid = int(settings.pid_file.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return pid if _is_server(pid, settings) else None
 
@@ -142,6 +149,27 @@ def _is_server(pid: int, settings: Settings) -> bool:
     command = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True)
     line = command.stdout.strip()
     return "localaws serve" in line and str(settings.state_dir) in line and not line.startswith("Z")
+
+
+@contextlib.contextmanager
+def _claim_directory(state_dir: Path) -> Iterator[None]:
+    """Makes the directory and keeps other starts out of it. Raises: SetupError where that cannot be."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True)
+        directory = os.open(state_dir, os.O_RDONLY)
+    except OSError as error:
+        raise SetupError(
+            f"The state directory {state_dir} cannot be used: {error.strerror}. "
+            "Choose another with --state-dir."
+        ) from error
+    try:
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SetupError(f"The local AWS of {state_dir} is being started by another process.") from error
+        yield
+    finally:
+        os.close(directory)
 
 
 def _refuse_second_start(settings: Settings) -> None:

@@ -74,7 +74,8 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
 
     def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if not (stopped.is_set() and isinstance(context.get("exception"), TimeoutError)):
+        # A client that ends without the farewell of TLS is no fault of this server.
+        if "SSL shutdown timed out" not in str(context.get("exception")):
             loop.default_exception_handler(context)
 
     loop.set_exception_handler(report)
