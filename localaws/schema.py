@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -125,10 +126,27 @@ def _scalar_faults(shape: Shape, value: Any, *, path: str) -> Iterator[str]:
     expected = _PYTHON_TYPES[shape.type_name]
     if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
         yield _wrong_type(value, path, f"of type {shape.type_name}")
+    elif shape.type_name == "timestamp":
+        if not _is_time(value):
+            yield _wrong_type(value, path, "a time")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield _wrong_type(value, path, "a finite number")
     elif isinstance(value, str):
         yield from _string_faults(shape, value, path=path)
     elif isinstance(value, (int, float)):
         yield from _range_faults(shape, value, path=path)
+
+
+def _is_time(value: Any) -> bool:
+    """Whether a value is ISO 8601, or seconds that a calendar knows."""
+    try:
+        if isinstance(value, str):
+            dt.datetime.fromisoformat(value)
+        else:
+            dt.datetime.fromtimestamp(value, dt.UTC)
+    except (ValueError, OverflowError, OSError):
+        return False
+    return True
 
 
 def _string_faults(shape: Shape, value: str, *, path: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from botocore.exceptions import ClientError
 from local_aws import LocalAws, wait_until
 
@@ -198,6 +199,28 @@ def test_body_that_is_no_json_object_is_refused(aws: LocalAws, body: bytes) -> N
     assert refused.value.response["Error"]["Code"] == "SerializationException"
 
 
+@pytest.mark.parametrize(
+    ("operation", "body", "words"),
+    [
+        ("ListModels", b'{"CreationTimeAfter": "yesterday"}', "Value 'yesterday' at 'creationTimeAfter'"),
+        ("ListModels", b'{"CreationTimeAfter": 1e300}', "at 'creationTimeAfter' is not a time"),
+        ("UpdateEndpointWeightsAndCapacities", b"NaN", "Value 'nan' at"),
+        ("UpdateEndpointWeightsAndCapacities", b"1e999", "desiredWeight' is not a finite number"),
+    ],
+)
+def test_times_and_numbers_that_are_none_are_refused(
+    aws: LocalAws, operation: str, body: bytes, words: str
+) -> None:
+    if operation != "ListModels":
+        change = b'{"VariantName": "a", "DesiredWeight": %b}' % body
+        body = b'{"EndpointName": "a", "DesiredWeightsAndCapacities": [%b]}' % change
+
+    with pytest.raises(ClientError, match=words) as refused:
+        send_body(aws, operation, body)
+
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
 @pytest.mark.parametrize("token", ["LTU=", "/w==", "not base64"])
 def test_token_of_no_page_is_refused(sagemaker: Any, token: str) -> None:
     with pytest.raises(ClientError, match="Invalid NextToken"):
@@ -216,7 +239,7 @@ def send_body(aws: LocalAws, operation: str, body: bytes) -> Any:
         request.data = body
 
     sagemaker.meta.events.register(f"before-sign.sagemaker.{operation}", replace_body)
-    return sagemaker.create_model(ModelName="replaced")
+    return getattr(sagemaker, xform_name(operation))()
 
 
 def test_operation_that_is_not_covered_says_so(sagemaker: Any) -> None:
