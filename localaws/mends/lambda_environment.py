@@ -94,7 +94,7 @@ def clean_environment(environment: dict[str, str]) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.11",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
         "HOME": kept.get("TMPDIR", tempfile.gettempdir()),
         "PYTHONUNBUFFERED": "1",
     }

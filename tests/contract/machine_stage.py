@@ -161,7 +161,7 @@ class Stage:
         return {
             f"{handler}_function_arn": self.aws.client("lambda").create_function(
                 FunctionName=f"stage-{environment}-{handler}",
-                Runtime="python3.11",
+                Runtime="python3.13",
                 Role=self.roles["lambda"],
                 Handler=f"pipeline.lambdas.{handler}.handler",
                 Code={"ZipFile": package},

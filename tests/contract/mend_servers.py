@@ -81,7 +81,7 @@ class Server:
         name = unique("function")
         self.client("lambda").create_function(
             FunctionName=name,
-            Runtime="python3.11",
+            Runtime="python3.13",
             Handler="index.handler",
             Role=role or self.role("lambda"),
             Code={"ZipFile": zip_of({"index.py": source})},

@@ -78,7 +78,7 @@ def create_function(server: Server, name: str) -> str:
     keys = person(server, allow("lambda:CreateFunction", resource=own), allow("iam:PassRole", resource=role))
     answer = server.client("lambda", keys).create_function(
         FunctionName=name,
-        Runtime="python3.11",
+        Runtime="python3.13",
         Handler="index.handler",
         Role=role,
         Code={"ZipFile": zip_of({"index.py": "def handler(event, context): pass"})},

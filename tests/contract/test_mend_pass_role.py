@@ -26,7 +26,7 @@ def user(server: Server, *statements: dict[str, Any]) -> dict[str, str]:
 def create_function(server: Server, keys: dict[str, str], role: str) -> None:
     server.client("lambda", keys).create_function(
         FunctionName=unique("function"),
-        Runtime="python3.11",
+        Runtime="python3.13",
         Handler="index.handler",
         Role=role,
         Code={"ZipFile": zip_of({"index.py": ""})},

@@ -37,7 +37,7 @@ resource "aws_lambda_function" "this" {
   function_name     = each.value
   role              = module.role[each.key].arn
   handler           = "pipeline.lambdas.${each.key}.handler"
-  runtime           = "python3.11"
+  runtime           = "python3.13"
   architectures     = ["x86_64"]
   s3_bucket         = aws_s3_object.package.bucket
   s3_key            = aws_s3_object.package.key
