@@ -35,6 +35,7 @@ lint: packages
 	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary scripts benchmarks .ci
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 	@$(BIN)/python -m pipeline.cli.docs --check
+	@$(BIN)/python scripts/iac_readmes.py --check
 
 fix: packages ## formats the code and mends what the linter can mend
 	@$(BIN)/ruff check --fix --quiet .
@@ -45,5 +46,6 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/demo.py
 	@$(BIN)/python benchmarks/offline.py
 
-docs: packages ## writes the generated pages again (docs/cli.md)
+docs: packages ## writes the generated pages again (docs/cli.md, the tables and examples of iac/**/README.md)
 	@$(BIN)/python -m pipeline.cli.docs
+	@$(BIN)/python scripts/iac_readmes.py
