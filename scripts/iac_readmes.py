@@ -56,7 +56,7 @@ def list_folders(iac: Path) -> list[Path]:
 
 def read_blocks(folder: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """(name, attributes) of each block of that kind in the folder, by name."""
-    found = []
+    found: list[tuple[str, dict[str, Any]]] = []
     for file in sorted(folder.glob("*.tf")):
         text = file.read_text()
         if re.search(rf'^{kind} "', text, re.MULTILINE):
