@@ -1,7 +1,9 @@
 """`serve`: SageMaker's serving contract over one model, with granian (RSGI), ONNX Runtime and orjson.
 
-Imports nothing that training needs. Each worker is a process with the model loaded once; a request is one
-coroutine.
+Imports nothing that training needs. The model is loaded once, by the program itself; the workers are forked
+from it when that is done, so that none ever listens without the model, and /ping is true for all of them. A
+load that takes longer is announced with 503 by a process of its own, which has ended before a worker
+listens. A request is one coroutine.
 """
 
 from __future__ import annotations
@@ -10,9 +12,14 @@ import asyncio
 import logging
 import os
 import pwd
+import signal
 import socket
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +38,7 @@ _INLINE_BODY_BYTES = (
     16 * 1024
 )  # a larger body is parsed beside the event loop, so that /ping is answered meanwhile
 _DRAIN_S = 25  # SageMaker kills 30 s after SIGTERM
+_SILENT_LOAD_S = 0.5  # a load that takes longer is announced; most take some milliseconds
 _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -85,28 +93,29 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
+@dataclass(frozen=True)
+class Served:
+    """A loaded model."""
+
+    card: Card
+    predictor: Predictor
+
+
+def load_model(folder: Path) -> Served | str:
+    """The model in `folder`; where it cannot be loaded, the reason, which every request is answered."""
+    try:
+        artefact = read_artefact(folder)
+        return Served(artefact.card, load_predictor(artefact))
+    except (ArtefactError, OSError) as error:
+        log.error("The model cannot be loaded: %s", error)
+        return f"The model cannot be loaded: {error}"
+
+
 class ModelApp:
-    """The RSGI application of one worker: answers 503 until its model is loaded, and for good if it cannot
-    be.
-    """
+    """The RSGI application of every worker: answers with a model, or 503 with the reason for having none."""
 
-    def __init__(self, model: Path) -> None:
-        self._folder = model
-        self._loaded: tuple[Card, Predictor] | None = None
-        self._reason = "The model is being loaded."
-
-    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called by granian in the worker, before it accepts connections."""
-        loop.run_in_executor(None, self.load)
-
-    def load(self) -> None:
-        """Reads the model; where that fails, the reason is what every request is answered."""
-        try:
-            artefact = read_artefact(self._folder)
-            self._loaded = artefact.card, load_predictor(artefact)
-        except (ArtefactError, OSError) as error:
-            self._reason = f"The model cannot be loaded: {error}"
-            log.error(self._reason)
+    def __init__(self, model: Served | str) -> None:
+        self._model = model
 
     async def __rsgi__(self, scope: Scope, protocol: Any) -> None:
         """One request."""
@@ -125,28 +134,28 @@ class ModelApp:
             return await self._answer_invocation(scope, protocol)
         if scope.path == "/ping":
             _check_method(scope, "GET")
-            self._require_model()
+            self._served()
             return Reply(200, JSON, b"{}")
         raise RequestError(404, f"There is nothing at {scope.path[:200]}; ask /ping or /invocations.")
 
     async def _answer_invocation(self, scope: Scope, protocol: Any) -> Reply:
-        card, predictor = self._require_model()
+        model = self._served()
         content_type = content_type_of(scope.headers.get("content-type"))
         accept = accepted_type(scope.headers.get("accept"), content_type=content_type)
         body = await _read_body(scope, protocol)
 
         def predict() -> bytes:
-            answers = predictor.predict(parse_request(content_type, body, features=card.features))
-            return render_predictions(answers, card, accept=accept)
+            answers = model.predictor.predict(parse_request(content_type, body, features=model.card.features))
+            return render_predictions(answers, model.card, accept=accept)
 
         if len(body) <= _INLINE_BODY_BYTES:
             return Reply(200, accept, predict())
         return Reply(200, accept, await asyncio.to_thread(predict))
 
-    def _require_model(self) -> tuple[Card, Predictor]:
-        if self._loaded is None:
-            raise RequestError(503, self._reason)
-        return self._loaded
+    def _served(self) -> Served:
+        if isinstance(self._model, str):
+            raise RequestError(503, self._model)
+        return self._model
 
 
 def _check_method(scope: Scope, wanted: str) -> None:
@@ -196,12 +205,39 @@ def main() -> int:
     check_port(settings)
     if settings.user and os.geteuid() == 0:
         give_up_root(settings.user)
+    with _announced_load(settings):
+        app = ModelApp(load_model(settings.model))
+    _serve(app, settings, workers=settings.workers)
+    return 0
+
+
+@contextmanager
+def _announced_load(settings: Settings) -> Iterator[None]:
+    """Has every request answered 503 as long as the body runs, if it runs for longer than a moment."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # no request is in hand yet
+    announcer = get_context("fork").Process(target=_announce_load, args=(settings,))
+    announcer.start()
+    try:
+        yield
+    finally:
+        announcer.terminate()
+        announcer.join()
+
+
+def _announce_load(settings: Settings) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(_SILENT_LOAD_S)
+    _serve(ModelApp("The model is being loaded."), settings, workers=1)
+
+
+def _serve(app: ModelApp, settings: Settings, *, workers: int) -> None:
+    """Answers requests with `app` until SIGTERM, in workers that are forked from this process."""
     server = Granian(
         "model",
         address=settings.host,
         port=settings.port,
         interface=Interfaces.RSGI,
-        workers=settings.workers,
+        workers=workers,
         loop=Loops.asyncio,
         http=HTTPModes.http1,
         websockets=False,
@@ -212,8 +248,6 @@ def main() -> int:
     )
 
     def load_app() -> Any:
-        return ModelApp(settings.model)
+        return app
 
-    # The workers are forked: numpy and ONNX Runtime are imported once, here.
     server.serve(target_loader=load_app, wrap_loader=False)
-    return 0

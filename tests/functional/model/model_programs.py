@@ -18,7 +18,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[3]
 MODELS = ROOT / "model_src" / "models"
-PORT = 4645
+PORT = int(os.environ.get("MLOPS_TEST_PORT", "4645"))
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -139,6 +140,57 @@ def test_a_server_without_a_model_stays_up_and_says_503(tmp_path: Path) -> None:
 
     assert (status, alive) == (503, True)
     assert b"There is no model.json" in body
+
+
+SLOW_FIRST_LOAD = """
+
+import time as _time
+_read_artefact = read_artefact
+
+def read_artefact(folder):
+    try:
+        (folder / "loading").touch(exist_ok=False)
+    except FileExistsError:
+        return _read_artefact(folder)
+    while not (folder / "go").exists():
+        _time.sleep(0.01)
+    return _read_artefact(folder)
+"""
+
+
+@pytest.fixture
+def slow(trained: Programs, tmp_path: Path) -> Programs:
+    """The programs of the trained model; its first load ends when the file `go` is in its folder."""
+    shutil.copytree(trained.tree, tmp_path / "program")
+    shutil.copytree(trained.base / "model", tmp_path / "ml" / "model")
+    with (tmp_path / "program" / "model_src" / "artefact.py").open("a") as module:
+        module.write(SLOW_FIRST_LOAD)
+    return Programs(tmp_path / "program", tmp_path / "ml")
+
+
+def test_ping_says_200_only_when_every_worker_has_its_model(slow: Programs) -> None:
+    row = b"5,3.4,1.5,0.2"
+
+    def ask_often() -> set[tuple[int, bytes]]:
+        return {ask("POST", "/invocations", row, content_type="text/csv") for _ in range(100)}
+
+    with slow.serving(SAGEMAKER_MODEL_SERVER_WORKERS="2"):
+        wait_for_ping(503)
+        before = ask_often()
+        (slow.base / "model" / "go").touch()
+        wait_for_ping(200)
+        after = ask_often()
+
+    assert before == {(503, b'{"error":"The model is being loaded."}')}
+    assert after == {(200, b"setosa\n")}
+
+
+def test_sigterm_ends_a_load(slow: Programs) -> None:
+    with slow.serving() as process:
+        wait_for_ping(503)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=10) == 0
 
 
 def test_a_request_in_hand_is_answered_after_sigterm(trained: Programs) -> None:

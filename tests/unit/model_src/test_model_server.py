@@ -21,7 +21,7 @@ from model_src.encoding import Feature
 from model_src.errors import RequestError
 from model_src.request import CSV, JSON, parse_request
 from model_src.response import accepted_type, render_predictions
-from model_src.server import MAX_BODY_BYTES, ModelApp, read_settings
+from model_src.server import MAX_BODY_BYTES, ModelApp, load_model, read_settings
 from model_src.training import fit_artefact
 
 ROW = '{"area": 50, "rooms": 2, "heating": "gas", "district": "north"}'
@@ -76,23 +76,18 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
 def app(artefact: Artefact, tmp_path_factory: pytest.TempPathFactory) -> ModelApp:
     folder = tmp_path_factory.mktemp("served")
     write_artefact(artefact, folder)
-    app = ModelApp(folder)
-    app.load()
-    return app
+    return ModelApp(load_model(folder))
 
 
-def test_ping_is_honest_before_and_after_a_load_that_fails(tmp_path: Path, app: ModelApp) -> None:
+def test_ping_says_why_there_is_no_model(tmp_path: Path, app: ModelApp) -> None:
     ping = Ask(path="/ping", method="GET")
-    unloaded = ModelApp(tmp_path)
+    empty = ModelApp(load_model(tmp_path))
 
-    before = ask(unloaded, ping)
-    unloaded.load()
-    after = ask(unloaded, ping)
+    status, _, answer = ask(empty, ping)
 
-    assert before == (503, JSON, {"error": "The model is being loaded."})
-    assert after[0] == 503
-    assert "There is no model.json and no model.onnx" in after[2]["error"]
-    assert ask(unloaded, Ask())[0] == 503
+    assert status == 503
+    assert "There is no model.json and no model.onnx" in answer["error"]
+    assert ask(empty, Ask())[0] == 503
     assert ask(app, ping) == (200, JSON, {})
 
 
@@ -110,11 +105,9 @@ def test_card_of_another_model_is_not_served(
     ((member, kept),) = change.items()
     card = replace(artefact.card, **{member: getattr(artefact.card, member)[:kept]})
     write_artefact(replace(artefact, card=card), tmp_path)
-    app = ModelApp(tmp_path)
 
-    app.load()
+    status, _, answer = ask(ModelApp(load_model(tmp_path)), Ask(path="/ping", method="GET"))
 
-    status, _, answer = ask(app, Ask(path="/ping", method="GET"))
     assert status == 503
     assert re.search(reason, answer["error"])
 
