@@ -14,7 +14,7 @@ import typer
 
 from localaws import control, profiles
 from localaws.errors import LocalAwsError
-from localaws.settings import Runtime, Settings
+from localaws.settings import Recording, Runtime, Settings
 
 app = typer.Typer(
     help="A local AWS on this machine. Its state is in memory and ends with it.",
@@ -28,6 +28,10 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")]
 RuntimeOption = Annotated[
     Runtime,
     typer.Option(help="container demands an engine; process never uses one; auto takes one if it answers."),
+]
+DecisionsOption = Annotated[
+    Recording,
+    typer.Option(help="What of IAM's decisions is written to decisions.jsonl: each once, all, or none."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -49,10 +53,11 @@ def up(
     port: Port = DEFAULT_PORT,
     state_dir: StateDir = DEFAULT_STATE_DIR,
     runtime: RuntimeOption = "auto",
+    decisions: DecisionsOption = "distinct",
     as_json: Json = False,
 ) -> None:
     """Start the local AWS in the background and print the lines that point any AWS client at it."""
-    settings = Settings(port, state_dir.resolve(), runtime)
+    settings = Settings(port, state_dir.resolve(), runtime, decisions)
     status = control.start(settings)
     if as_json:
         typer.echo(json.dumps(vars(status)))
@@ -93,8 +98,10 @@ def status(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: Json = False) -> No
 
 
 @app.command(hidden=True)
-def serve(port: Port, state_dir: StateDir, runtime: RuntimeOption) -> None:
+def serve(
+    port: Port, state_dir: StateDir, runtime: RuntimeOption, decisions: DecisionsOption = "distinct"
+) -> None:
     """Run the server in this process; `up` starts it so."""
     from localaws import server
 
-    server.serve(Settings(port, state_dir, runtime))
+    server.serve(Settings(port, state_dir, runtime, decisions))

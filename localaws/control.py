@@ -70,6 +70,7 @@ def _start(settings: Settings) -> Status:
     remove_left_overs(settings)
     _refuse_taken_port(settings.port)
     write_certificates(settings)
+    settings.decisions_file.unlink(missing_ok=True)
     root = Keys("AKIA" + secrets.token_hex(8).upper(), secrets.token_urlsafe(30))
     process = _spawn(settings, root)
     try:
@@ -223,6 +224,8 @@ def _spawn(settings: Settings, root: Keys) -> subprocess.Popen[bytes]:
         str(settings.state_dir),
         "--runtime",
         settings.runtime,
+        "--decisions",
+        settings.decisions,
     ]
     with settings.log_file.open("wb") as log:
         return subprocess.Popen(

@@ -1,7 +1,7 @@
-"""The AWS profiles that `up` writes, and the two people behind them.
+"""The AWS profiles that `up` writes, and the people behind them.
 
 admin     the root keys of this account, random at each start
-deployer  assumes the role that iac/bootstrap makes
+deployer  carol as the deployer
 uploader  alice as a data scientist
 approver  bob as an approver
 """
@@ -39,9 +39,9 @@ class Person:
 PEOPLE = (
     Person("alice", "uploader", f"{PROJECT}-data-scientist"),
     Person("bob", "approver", f"{PROJECT}-approver"),
+    Person("carol", "deployer", f"{PROJECT}-deployer"),
 )
-DEPLOYER_ROLE = f"{PROJECT}-deployer"
-PROFILES = ("admin", "deployer", *(person.profile for person in PEOPLE), *(person.name for person in PEOPLE))
+PROFILES = ("admin", *(person.profile for person in PEOPLE), *(person.name for person in PEOPLE))
 
 
 def role_arn(name: str) -> str:
@@ -80,7 +80,6 @@ def credentials_text(keys_by_profile: dict[str, Keys]) -> str:
 def config_text() -> str:
     """The shared configuration file: which role each profile assumes, and from whose keys."""
     sections: dict[str, dict[str, str]] = {name: {} for name in ("admin", *(p.name for p in PEOPLE))}
-    sections["deployer"] = {"role_arn": role_arn(DEPLOYER_ROLE), "source_profile": "admin"}
     for person in PEOPLE:
         sections[person.profile] = {
             "role_arn": role_arn(person.role),

@@ -52,13 +52,14 @@ async def _serve(settings: Settings) -> None:
     from hypercorn.config import Config
     from ministack import app as ministack_app
 
-    from localaws import mends
+    from localaws import decisions, mends
     from localaws.gateway import route
     from localaws.services import Services
 
     # ministack would otherwise look for its own containers, and patch docker-py to pull from public mirrors.
     ministack_app._docker_socket_present = lambda: False
     services = Services(settings)
+    decisions.install(settings.decisions_file, settings.decisions)
     mends.apply()
 
     config = Config()

@@ -14,6 +14,7 @@ REGION = "us-east-1"
 STATE_DIR_VARIABLE = "LOCALAWS_STATE_DIR"
 
 Runtime = Literal["auto", "container", "process"]
+Recording = Literal["distinct", "all", "none"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Settings:
     port: int
     state_dir: Path
     runtime: Runtime = "auto"
+    decisions: Recording = "distinct"
 
     @property
     def endpoint(self) -> str:
@@ -64,6 +66,11 @@ class Settings:
     @property
     def log_file(self) -> Path:
         return self.state_dir / "server.log"
+
+    @property
+    def decisions_file(self) -> Path:
+        """What IAM was asked and what it answered, one JSON object a line."""
+        return self.state_dir / "decisions.jsonl"
 
     @property
     def status_file(self) -> Path:

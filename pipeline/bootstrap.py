@@ -31,9 +31,26 @@ from pipeline.terraform import Applied, Terraform
 _OVERRIDE = "backend_override.tf.json"
 
 
-def run_bootstrap(workshop: Workshop, s3: Any, *, apply: bool) -> Manifest:
+@dataclass(frozen=True)
+class Holders:
+    """Who may take on the roles that act for everybody: IAM users and roles, and one repository's CI."""
+
+    deployers: tuple[str, ...]
+    github_repository: str | None = None
+
+    def variables(self, *, account_id: str) -> dict[str, str]:
+        """The root's variables; `user/NAME` and `role/NAME` stand for those of this account."""
+        arns = [
+            name if name.startswith("arn:") else f"arn:aws:iam::{account_id}:{name}"
+            for name in self.deployers
+        ]
+        given = {"deployer_principals": json.dumps(arns)}
+        return given | ({"github_repository": self.github_repository} if self.github_repository else {})
+
+
+def run_bootstrap(workshop: Workshop, s3: Any, holders: Holders, *, apply: bool) -> Manifest:
     """Plans and, if asked, applies the root; its state ends in the bucket. Running it again converges."""
-    copy = make_copy(workshop, s3)
+    copy = make_copy(workshop, s3, holders)
     terraform = copy.open_local() if copy.is_local else copy.open_remote()
     folder = plan_folder(workshop.settings, BOOTSTRAP)
     clear_plan(folder)
@@ -55,7 +72,8 @@ def run_bootstrap(workshop: Workshop, s3: Any, *, apply: bool) -> Manifest:
 
 def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], object]) -> Applied:
     """Takes the state back to disk, empties the state bucket, then destroys it and the deployer role."""
-    copy = make_copy(workshop, s3)
+    # Destroying wants a value for every variable, and uses the state's.
+    copy = make_copy(workshop, s3, Holders(("user/nobody",)))
     terraform = copy.open_local() if copy.is_local else copy.move_to_disk()
     if bucket_exists(s3, copy.bucket):
         empty_bucket(copy.bucket)
@@ -73,6 +91,7 @@ class RootCopy:
     folder: Path
     bucket: str
     is_local: bool
+    holders: Holders
 
     @property
     def root(self) -> Path:
@@ -118,12 +137,16 @@ class RootCopy:
             binary=self.workshop.toolchain.terraform,
             root=self.root,
             data_dir=self.folder / "data",
-            environ=child_environment(self.workshop, BOOTSTRAP, images={}),
+            environ=child_environment(self.workshop, BOOTSTRAP, images={}) | self._variables(),
             on_event=TerraformProgress(label=BOOTSTRAP.name, report=self.workshop.report),
         )
 
+    def _variables(self) -> dict[str, str]:
+        variables = self.holders.variables(account_id=self.workshop.account_id)
+        return {f"TF_VAR_{name}": value for name, value in variables.items()}
 
-def make_copy(workshop: Workshop, s3: Any) -> RootCopy:
+
+def make_copy(workshop: Workshop, s3: Any, holders: Holders) -> RootCopy:
     """A fresh copy of the root and its modules; an unfinished move's state file stays."""
     folder = workshop.settings.build / "terraform" / BOOTSTRAP.name
     shutil.rmtree(folder / "iac", ignore_errors=True)
@@ -131,7 +154,7 @@ def make_copy(workshop: Workshop, s3: Any) -> RootCopy:
         shutil.copytree(workshop.settings.checkout / "iac" / part, folder / "iac" / part)
     bucket = state_bucket(workshop.settings, workshop.account_id)
     is_local = (folder / "local.tfstate").exists() or not bucket_exists(s3, bucket)
-    return RootCopy(workshop=workshop, folder=folder, bucket=bucket, is_local=is_local)
+    return RootCopy(workshop=workshop, folder=folder, bucket=bucket, is_local=is_local, holders=holders)
 
 
 def bucket_exists(s3: Any, bucket: str) -> bool:

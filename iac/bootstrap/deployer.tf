@@ -10,7 +10,7 @@ resource "aws_iam_role" "deployer" {
       Sid       = "Deployers"
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
-      Principal = { AWS = length(var.deployer_principals) > 0 ? sort(var.deployer_principals) : [local.account_principal] }
+      Principal = { AWS = sort(var.deployer_principals) }
     }]
   })
 }

@@ -3,8 +3,9 @@ locals {
   own_objects = "${local.own_buckets}/*"
   # The models bucket of any environment.
   own_models_buckets = "arn:${local.partition}:s3:::${var.project}-*-models-${local.account_id}"
-  own_roles          = "arn:${local.partition}:iam::${local.account_id}:role/${var.project}-*"
-  own_keys           = { StringEquals = { "aws:ResourceTag/Project" = var.project } }
+  # What Terraform makes roles for; those of people, of CI and the deployer's own do not begin so.
+  environment_roles = [for prefix in local.prefixes : "arn:${local.partition}:iam::${local.account_id}:role/${prefix}-*"]
+  own_keys          = { StringEquals = { "aws:ResourceTag/Project" = var.project } }
 
   deployer_statements = {
     storage = [
@@ -25,19 +26,29 @@ locals {
         Resource = local.own_buckets
       },
       {
-        Sid    = "Objects"
-        Effect = "Allow"
-        Action = [
-          "s3:AbortMultipartUpload", "s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion",
-          "s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion",
-        ]
-        Resource = local.own_objects
+        # To destroy an environment its buckets must be emptied. The ledger is none of them.
+        Sid      = "EmptyBucketsOfEnvironments"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"]
+        Resource = [for prefix in local.prefixes : "arn:${local.partition}:s3:::${prefix}-*/*"]
+      },
+      {
+        Sid      = "ReleaseStateLocks"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject"]
+        Resource = "${aws_s3_bucket.state.arn}/*"
+      },
+      {
+        Sid      = "ReadLedger"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${local.ledger}/*"
       },
       {
         # States, model configuration and the functions' package; neither datasets nor approvals nor models.
         Sid    = "WriteWhatTerraformOwns"
         Effect = "Allow"
-        Action = ["s3:PutObject", "s3:PutObjectTagging"]
+        Action = ["s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging"]
         Resource = [
           "${aws_s3_bucket.state.arn}/*",
           "${local.own_models_buckets}/config/*",
@@ -77,26 +88,27 @@ locals {
 
     security = [
       {
-        Sid    = "Roles"
-        Effect = "Allow"
-        Action = [
-          "iam:CreateRole", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy",
-          "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags",
-          "iam:PutRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-        ]
-        Resource = local.own_roles
+        Sid       = "MakeRolesWithinTheBoundary"
+        Effect    = "Allow"
+        Action    = ["iam:CreateRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy"]
+        Resource  = local.environment_roles
+        Condition = { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary.arn } }
       },
       {
-        Sid      = "NotItself"
-        Effect   = "Deny"
-        Action   = ["iam:AttachRolePolicy", "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:PutRolePolicy", "iam:UpdateAssumeRolePolicy"]
-        Resource = aws_iam_role.deployer.arn
+        Sid    = "KeepRoles"
+        Effect = "Allow"
+        Action = [
+          "iam:DeleteRole", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole",
+          "iam:ListRolePolicies", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
+          "iam:UpdateRoleDescription",
+        ]
+        Resource = local.environment_roles
       },
       {
         Sid      = "HandRolesToServices"
         Effect   = "Allow"
         Action   = ["iam:PassRole"]
-        Resource = local.own_roles
+        Resource = local.environment_roles
         Condition = { StringEquals = { "iam:PassedToService" = [
           "events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com",
         ] } }
@@ -119,6 +131,18 @@ locals {
         ]
         Resource  = "${local.arn.kms}:key/*"
         Condition = local.own_keys
+      },
+      {
+        # The keys that this root makes stand above the deployer: it uses the one and verifies by the other.
+        Sid    = "KeysAboveIt"
+        Effect = "Deny"
+        Action = [
+          "kms:CreateAlias", "kms:CreateGrant", "kms:DeleteAlias", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:TagResource",
+          "kms:UntagResource", "kms:UpdateAlias", "kms:UpdateKeyDescription",
+        ]
+        Resource = concat([aws_kms_key.approval.arn, aws_kms_key.state.arn], [
+          for alias in [module.names.account.approval_key_alias, module.names.account.state_key_alias] : "${local.arn.kms}:${alias}"
+        ])
       },
       {
         Sid      = "KeyAliases"

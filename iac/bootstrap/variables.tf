@@ -5,12 +5,30 @@ variable "project" {
 }
 
 variable "deployer_principals" {
-  description = "ARNs of the principals that may assume the deployer role; empty for any principal of the account whose own policy allows it."
+  description = "ARNs of the users and roles that may take on the deployer role. Nobody by default, and never a whole account."
   type        = set(string)
-  default     = []
   validation {
-    condition     = alltrue([for arn in var.deployer_principals : startswith(arn, "arn:")])
-    error_message = "deployer_principals must be ARNs."
+    condition     = length(var.deployer_principals) > 0 && alltrue([for arn in var.deployer_principals : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(user|role)/[^*?]+$", arn))])
+    error_message = "deployer_principals must name at least one user or role by its ARN, without wildcards."
   }
 }
 
+variable "github_repository" {
+  description = "Repository (owner/name) whose GitHub Actions may take on the CI roles; null for no CI roles."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.github_repository == null ? true : can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be owner/name."
+  }
+}
+
+variable "github_environments" {
+  description = "GitHub environments of the repository in which each CI role may be taken on: plan, and apply, whose environments should require reviewers."
+  type        = object({ plan = set(string), apply = set(string) })
+  default     = { plan = ["plan"], apply = ["staging", "production"] }
+  validation {
+    condition     = alltrue([for name in setunion(var.github_environments.plan, var.github_environments.apply) : can(regex("^[A-Za-z0-9_.-]+$", name))])
+    error_message = "A GitHub environment's name may have no wildcard and no colon here: it is compared as it stands."
+  }
+}

@@ -10,20 +10,10 @@ output "data_kms_key_arn" {
 
 output "approval_key_arn" {
   description = "ARN of the key that signs approvals."
-  value       = aws_kms_key.approval.arn
+  value       = data.aws_kms_alias.approval.target_key_arn
 }
 
 output "ledger_bucket" {
   description = "Bucket of approvals and release history."
   value       = aws_s3_bucket.ledger.id
-}
-
-output "data_scientist_role_arn" {
-  description = "ARN of the role that uploads datasets."
-  value       = aws_iam_role.data_scientist.arn
-}
-
-output "approver_role_arn" {
-  description = "ARN of the role that approves models."
-  value       = aws_iam_role.approver.arn
 }

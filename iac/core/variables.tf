@@ -13,16 +13,6 @@ variable "models" {
   }
 }
 
-variable "environments" {
-  description = "Environments whose datasets and runs people may work with."
-  type        = set(string)
-  default     = ["staging", "production"]
-  validation {
-    condition     = length(var.environments) > 0
-    error_message = "environments must name at least one environment."
-  }
-}
-
 variable "ledger_retention_days" {
   description = "Days for which no entry of the ledger can be altered or deleted without the right to bypass governance."
   type        = number

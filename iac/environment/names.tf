@@ -1,8 +1,9 @@
 locals {
   context = {
-    partition  = data.aws_partition.current.partition
-    region     = data.aws_region.current.name
-    account_id = data.aws_caller_identity.current.account_id
+    partition    = data.aws_partition.current.partition
+    region       = data.aws_region.current.name
+    account_id   = data.aws_caller_identity.current.account_id
+    boundary_arn = "arn:${data.aws_partition.current.partition}:iam::${data.aws_caller_identity.current.account_id}:policy/${module.names.account.boundary_policy}"
   }
 
   # An environment that is promoted to does not retrain: it takes what was approved in another one.
@@ -18,7 +19,7 @@ locals {
 module "names" {
   source      = "../modules/names"
   project     = var.project
-  account_id  = local.context.account_id
+  account_id  = data.aws_caller_identity.current.account_id
   environment = var.environment
   models      = keys(var.models)
 }
@@ -27,7 +28,7 @@ module "names" {
 module "runs_names" {
   source      = "../modules/names"
   project     = var.project
-  account_id  = local.context.account_id
+  account_id  = data.aws_caller_identity.current.account_id
   environment = local.runs_environment
   models      = keys(var.models)
 }

@@ -93,6 +93,7 @@ module "trigger" {
   source                 = "../modules/trigger"
   for_each               = module.retraining
   account_id             = local.context.account_id
+  boundary_arn           = local.context.boundary_arn
   upload_rule            = local.names.models[each.key].upload_rule
   upload_trail_rule      = local.names.models[each.key].upload_trail_rule
   data_bucket            = local.names.data_bucket

@@ -30,6 +30,7 @@ MENDS = (
     "cloudtrail_events",
     "iam_conditions",
     "iam_resources",
+    "iam_boundaries",
     "cloudtrail_trails",
     "cloudtrail_logs",
     "ec2_flow_logs",

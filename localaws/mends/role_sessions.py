@@ -73,7 +73,7 @@ def trusts(role: dict[str, Any], service_principal: str, *, source_arn: str | No
         principal_type="Service",
         principal_account="",
         action="sts:AssumeRole",
-        resource_arn="*",
+        resource_arn=role["Arn"],
         region=get_region(),
         service_context={"aws:sourceaccount": get_account_id(), "aws:sourcearn": source_arn},
     )

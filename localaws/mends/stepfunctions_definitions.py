@@ -22,7 +22,9 @@ from ministack.core import iam_evaluator
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response
 from ministack.services import stepfunctions
 
+from localaws.mends import role_sessions
 from localaws.mends.stepfunctions_resources import parse_resource
+from localaws.mends.stepfunctions_runs import SERVICE_PRINCIPAL
 
 VERSION = "1.5.33"
 
@@ -150,13 +152,16 @@ def _refusal(data: dict[str, Any], role_arn: str) -> Any:
         told = ", ".join(f"{problem.code}: {problem.message} at {problem.location}" for problem in problems)
         message = f"Invalid State Machine Definition: '{told}'"
         return error_response_json("InvalidDefinition", message, 400)
+    machine_arn = data.get("stateMachineArn") or (
+        f"arn:aws:states:{get_region()}:{get_account_id()}:stateMachine:{data.get('name', '')}"
+    )
     for rule in _managed_rules(json.loads(data["definition"])):
         rule_arn = f"arn:aws:events:{get_region()}:{get_account_id()}:rule/{rule}"
-        if not _may(role_arn, RULE_ACTIONS, rule_arn):
+        if not _may(role_arn, machine_arn, RULE_ACTIONS, rule_arn):
             message = f"'{role_arn}' is not authorized to create managed-rule."
             return error_response_json("AccessDeniedException", message, 400)
     if (data.get("loggingConfiguration") or {}).get("level", "OFF") != "OFF" and not _may(
-        role_arn, LOG_ACTIONS, "*"
+        role_arn, machine_arn, LOG_ACTIONS, "*"
     ):
         message = "The state machine IAM Role is not authorized to access the Log Destination"
         return error_response_json("AccessDeniedException", message, 400)
@@ -180,22 +185,21 @@ def _managed_rules(definition: Any) -> set[str]:
     return found
 
 
-def _may(role_arn: str, actions: tuple[str, ...], resource_arn: str) -> bool:
-    """Whether the role's own policies allow all of the actions."""
-    account_id = get_account_id()
-    policies = iam_evaluator._gather_role_policies(role_arn.rsplit("/", 1)[-1], account_id)
-    contexts = [
-        iam_evaluator.EvalContext(
-            principal_arn=role_arn,
-            principal_type="AssumedRole",
-            principal_account=account_id,
-            action=action,
-            resource_arn=resource_arn,
-            region=get_region(),
+def _may(role_arn: str, machine_arn: str, actions: tuple[str, ...], resource_arn: str) -> bool:
+    """Whether the role may do all of the actions; like every other question to IAM, it is recorded."""
+    keys = role_sessions.credentials(
+        role_arn,
+        service_principal=SERVICE_PRINCIPAL,
+        session_name=machine_arn.rpartition(":")[2],
+        source_arn=machine_arn,
+    )
+    return all(
+        iam_evaluator.enforce(
+            keys.access_key_id, action, action.partition(":")[0], get_region(), resource_arn=resource_arn
         )
+        is None
         for action in actions
-    ]
-    return all(iam_evaluator.evaluate(context, policies).decision == "Allow" for context in contexts)
+    )
 
 
 def _keep_tracing(machine_arn: str, data: dict[str, Any]) -> None:

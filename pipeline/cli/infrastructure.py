@@ -20,10 +20,24 @@ RootArgument = Annotated[
 ]
 
 
-def bootstrap(dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Make the state bucket and the deployer role. Needs an administrator; run once per account."""
+def bootstrap(
+    deployer: Annotated[
+        list[str],
+        typer.Option(help="Who may take on the deployer role: user/NAME, role/NAME or an ARN. Repeatable."),
+    ],
+    github_repository: Annotated[
+        str | None, typer.Option(help="OWNER/NAME whose GitHub Actions may plan and apply; none by default.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Make the state bucket, the roles of people and CI, their boundary and the approval key.
+
+    Needs an administrator; run once per account, and again when somebody else is to deploy.
+    """
     desk = Desk(as_json=as_json)
-    manifest = bootstrap_root.run_bootstrap(desk.workshop, desk.aws.client("s3"), apply=not dry_run)
+    holders = bootstrap_root.Holders(tuple(deployer), github_repository)
+    manifest = bootstrap_root.run_bootstrap(desk.workshop, desk.aws.client("s3"), holders, apply=not dry_run)
     bucket = stack.state_bucket(desk.settings, desk.caller.account_id)
     done = "Would make" if dry_run else "Made"
     desk.show(

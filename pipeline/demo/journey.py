@@ -14,6 +14,8 @@ from pipeline.evidence import render_evidence
 from pipeline.settings import ENVIRONMENTS, Settings
 
 Runtime = Literal["auto", "container", "process"]
+# The IAM user behind the local AWS's profile `deployer`.
+DEPLOYER = "user/carol"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def bootstrap_and_build(journey: Journey) -> None:
     engine = {"container": "docker", "process": "none", "auto": "auto"}[journey.options.runtime]
     if journey.facts.runtime == "process":
         engine = "none"
-    _, built = journey.shell.run_together([Command(("bootstrap",)), Command(("build", "--engine", engine))])
+    _, built = journey.shell.run_together(
+        [Command(("bootstrap", "--deployer", DEPLOYER)), Command(("build", "--engine", engine))]
+    )
     engines = {image["engine"] for image in built["images"]}
     journey.facts.engine = ", ".join(sorted(engines))
     journey.facts.runtime = "container" if engines == {"docker"} else "process"

@@ -93,7 +93,7 @@ def test_status_and_down_speak_json(settings: Settings) -> None:
 
     assert started == shown
     assert (shown["endpoint"], shown["runtime"]) == (settings.endpoint, "process")
-    assert shown["profiles"][:4] == ["admin", "deployer", "uploader", "approver"]
+    assert shown["profiles"][:4] == ["admin", "uploader", "approver", "deployer"]
     assert stopped == {"stopped": True}
     assert run("status", "--state-dir", str(settings.state_dir)).returncode == 1
 
@@ -196,7 +196,12 @@ def test_ministacks_own_doors_are_closed(aws: LocalAws, method: str, path: str) 
 
 
 @pytest.mark.parametrize(
-    ("user", "own", "other"), [("alice", "data-scientist", "approver"), ("bob", "approver", "deployer")]
+    ("user", "own", "other"),
+    [
+        ("alice", "data-scientist", "approver"),
+        ("bob", "approver", "deployer"),
+        ("carol", "deployer", "approver"),
+    ],
 )
 def test_person_assumes_her_own_role_only(aws: LocalAws, user: str, own: str, other: str) -> None:
     iam = aws.client("iam")
@@ -278,6 +283,7 @@ def test_down_ends_what_the_server_started(settings: Settings) -> None:
     assert sorted(file.name for file in settings.state_dir.iterdir()) == [
         "ca.pem",
         "config",
+        "decisions.jsonl",
         "server-certificate.pem",
         "server-key.pem",
         "server.log",

@@ -1,9 +1,11 @@
 module "role" {
-  source     = "../role"
-  for_each   = local.functions
-  name       = each.value
-  service    = "lambda"
-  account_id = var.context.account_id
+  source       = "../role"
+  for_each     = local.functions
+  name         = each.value
+  service      = "lambda"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "What the function ${each.value} may do."
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(

@@ -35,11 +35,14 @@ resource "aws_cloudwatch_event_target" "release" {
 }
 
 module "approval_role" {
-  source     = "../role"
-  count      = var.approvals_from == null ? 0 : 1
-  name       = var.names.approval_rule
-  service    = "events"
-  account_id = var.context.account_id
+  source       = "../role"
+  count        = var.approvals_from == null ? 0 : 1
+  name         = var.names.approval_rule
+  service      = "events"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "Starts the release of ${var.model} when a model package was approved."
+  source_arns  = [aws_cloudwatch_event_rule.approval[0].arn]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -1,8 +1,11 @@
 module "role" {
-  source     = "../role"
-  name       = var.names.release_state_machine
-  service    = "states"
-  account_id = var.context.account_id
+  source       = "../role"
+  name         = var.names.release_state_machine
+  service      = "states"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "What the release state machine of ${var.model} may do."
+  source_arns  = ["arn:${var.context.partition}:states:${var.context.region}:${var.context.account_id}:stateMachine:${var.names.release_state_machine}"]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [

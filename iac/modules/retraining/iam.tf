@@ -56,10 +56,13 @@ locals {
 }
 
 module "role" {
-  source     = "../role"
-  name       = var.names.retraining_state_machine
-  service    = "states"
-  account_id = var.context.account_id
+  source       = "../role"
+  name         = var.names.retraining_state_machine
+  service      = "states"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "What the retraining state machine of ${var.model} may do."
+  source_arns  = ["${local.aws.states}:stateMachine:${var.names.retraining_state_machine}"]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
@@ -150,10 +153,13 @@ module "role" {
 }
 
 module "training_role" {
-  source     = "../role"
-  name       = var.names.training_role
-  service    = "sagemaker"
-  account_id = var.context.account_id
+  source       = "../role"
+  name         = var.names.training_role
+  service      = "sagemaker"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "What the training jobs of ${var.model} may do."
+  source_arns  = ["${local.aws.sagemaker}:*"]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(local.container_statements, [
@@ -181,10 +187,13 @@ module "training_role" {
 }
 
 module "processing_role" {
-  source     = "../role"
-  name       = var.names.processing_role
-  service    = "sagemaker"
-  account_id = var.context.account_id
+  source       = "../role"
+  name         = var.names.processing_role
+  service      = "sagemaker"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "What the evaluation jobs of ${var.model} may do."
+  source_arns  = ["${local.aws.sagemaker}:*"]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(local.container_statements, [

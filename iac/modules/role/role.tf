@@ -1,5 +1,16 @@
+locals {
+  conditions = merge(
+    { StringEquals = { "aws:SourceAccount" = var.account_id } },
+    length(var.source_arns) == 0 ? {} : { ArnLike = { "aws:SourceArn" = sort(var.source_arns) } },
+  )
+}
+
 resource "aws_iam_role" "this" {
-  name = var.name
+  name                 = var.name
+  description          = var.description
+  permissions_boundary = var.boundary_arn
+  # AWS services renew their sessions; an hour is the shortest there is.
+  max_session_duration = 3600
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
@@ -7,7 +18,7 @@ resource "aws_iam_role" "this" {
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
       Principal = { Service = "${var.service}.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+      Condition = local.conditions
     }]
   })
 }

@@ -16,6 +16,26 @@ variable "service" {
   }
 }
 
+variable "description" {
+  description = "What the role is for, in one sentence that people read in the console."
+  type        = string
+}
+
+variable "boundary_arn" {
+  description = "ARN of the permissions boundary of the project's roles; the deployer may make no role without it."
+  type        = string
+}
+
+variable "source_arns" {
+  description = "Patterns of the ARNs (with * and ?) on whose behalf the service may assume the role; empty where AWS documents no aws:SourceArn, which is Lambda."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = length(var.source_arns) > 0 || var.service == "lambda"
+    error_message = "Every service but Lambda says on whose behalf it assumes a role: source_arns must name it."
+  }
+}
+
 variable "account_id" {
   description = "Account (12 digits) on whose behalf the service must act to assume the role."
   type        = string

@@ -4,10 +4,13 @@ locals {
 }
 
 module "role" {
-  source     = "../role"
-  name       = var.names.serving_role
-  service    = "sagemaker"
-  account_id = var.context.account_id
+  source       = "../role"
+  name         = var.names.serving_role
+  service      = "sagemaker"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "What the containers behind ${var.names.endpoint} may do."
+  source_arns  = ["${local.arn}:sagemaker:${local.at}:*"]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [

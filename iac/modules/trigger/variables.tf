@@ -13,6 +13,11 @@ variable "account_id" {
   type        = string
 }
 
+variable "boundary_arn" {
+  description = "ARN of the permissions boundary of the role."
+  type        = string
+}
+
 variable "data_bucket" {
   description = "Name of the bucket whose uploads count."
   type        = string

@@ -11,7 +11,7 @@ mock_provider "aws" {
 }
 
 variables {
-  context     = { partition = "aws", region = "us-east-1", account_id = "123456789012" }
+  context     = { partition = "aws", region = "us-east-1", account_id = "123456789012", boundary_arn = "arn:aws:iam::123456789012:policy/mlops-boundary" }
   project     = "mlops"
   environment = "staging"
   model       = "iris"

@@ -12,17 +12,13 @@ locals {
     }]
   })
 
-  environment_names = { for environment, names in module.names : environment => names.environment }
-  s3                = "arn:${local.partition}:s3:::"
-  state_bucket      = "${local.s3}${local.names.state_bucket}"
-  aws               = { for service in ["dynamodb", "sagemaker", "states"] : service => "arn:${local.partition}:${service}:${local.region}:${local.account_id}" }
-  state_machines = flatten([
-    for names in local.environment_names : [for model in names.models : [model.retraining_state_machine, model.release_state_machine]]
-  ])
-  model_packages = flatten([
-    for names in local.environment_names :
-    [for model in names.models : "${local.aws.sagemaker}:model-package/${model.model_package_group}/*"]
-  ])
+  environments = { for environment, names in module.environment_names : environment => names.environment }
+  s3           = "arn:${local.partition}:s3:::"
+  ledger       = "${local.s3}${module.names.account.ledger_bucket}"
+  prefixes     = values(local.environments)[*].prefix
+  # Every model's, because this root is applied once and models come and go.
+  model_packages = [for prefix in local.prefixes : "${local.arn.sagemaker}:model-package/${prefix}-*/*"]
+  machines       = [for pair in setproduct(local.prefixes, ["retraining", "release"]) : "${pair[0]}-${pair[1]}-*"]
 
   # What both need to know where things are (terraform output) and how a run stands.
   read_runs = [
@@ -30,45 +26,45 @@ locals {
       Sid       = "ListStates"
       Effect    = "Allow"
       Action    = ["s3:ListBucket"]
-      Resource  = local.state_bucket
+      Resource  = aws_s3_bucket.state.arn
       Condition = { StringLike = { "s3:prefix" = ["workspaces/*"] } }
     },
     {
       Sid      = "ReadEnvironmentStates"
       Effect   = "Allow"
       Action   = ["s3:GetObject"]
-      Resource = "${local.state_bucket}/workspaces/*/environment/terraform.tfstate"
+      Resource = "${aws_s3_bucket.state.arn}/workspaces/*/environment/terraform.tfstate"
     },
     {
-      Sid       = "DecryptStates"
-      Effect    = "Allow"
-      Action    = ["kms:Decrypt"]
-      Resource  = "arn:${local.partition}:kms:${local.region}:${local.account_id}:key/*"
-      Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = local.names.state_key_alias } }
-    },
-    {
-      Sid      = "UseDataKey"
+      Sid      = "DecryptStates"
       Effect   = "Allow"
-      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-      Resource = aws_kms_key.data.arn
+      Action   = ["kms:Decrypt"]
+      Resource = aws_kms_key.state.arn
+    },
+    {
+      Sid       = "UseDataKey"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource  = "${local.arn.kms}:key/*"
+      Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = module.names.account.data_key_alias } }
     },
     {
       Sid      = "ReadRuns"
       Effect   = "Allow"
       Action   = ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"]
-      Resource = [for names in local.environment_names : "${local.aws.dynamodb}:table/${names.runs_table}"]
+      Resource = [for names in local.environments : "${local.arn.dynamodb}:table/${names.runs_table}"]
     },
     {
       Sid      = "FindExecutions"
       Effect   = "Allow"
       Action   = ["states:ListExecutions"]
-      Resource = [for machine in local.state_machines : "${local.aws.states}:stateMachine:${machine}"]
+      Resource = [for machine in local.machines : "${local.arn.states}:stateMachine:${machine}"]
     },
     {
       Sid      = "FollowExecutions"
       Effect   = "Allow"
       Action   = ["states:DescribeExecution", "states:GetExecutionHistory"]
-      Resource = [for machine in local.state_machines : "${local.aws.states}:execution:${machine}:*"]
+      Resource = [for machine in local.machines : "${local.arn.states}:execution:${machine}:*"]
     },
     {
       Sid    = "SeeWhatServes"
@@ -78,21 +74,21 @@ locals {
         "sagemaker:DescribeModelPackage", "sagemaker:ListTags",
       ]
       Resource = concat(local.model_packages, [
-        for pair in setproduct(["endpoint", "endpoint-config", "model"], values(local.environment_names)[*].prefix) :
-        "${local.aws.sagemaker}:${pair[0]}/${pair[1]}-*"
+        for pair in setproduct(["endpoint", "endpoint-config", "model"], local.prefixes) :
+        "${local.arn.sagemaker}:${pair[0]}/${pair[1]}-*"
       ])
     },
     {
       Sid      = "SeeWhoApproved"
       Effect   = "Allow"
       Action   = ["s3:GetObject"]
-      Resource = "${aws_s3_bucket.ledger.arn}/approvals/*"
+      Resource = "${local.ledger}/approvals/*"
     },
   ]
 }
 
 resource "aws_iam_role" "data_scientist" {
-  name                 = local.names.data_scientist_role
+  name                 = module.names.account.data_scientist_role
   description          = "Uploads datasets and follows the runs that they start."
   max_session_duration = 3600
   assume_role_policy   = local.person_trust
@@ -108,19 +104,19 @@ resource "aws_iam_role_policy" "data_scientist" {
         Sid      = "UploadDatasets"
         Effect   = "Allow"
         Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
-        Resource = [for names in local.environment_names : "${local.s3}${names.data_bucket}/datasets/*"]
+        Resource = [for names in local.environments : "${local.s3}${names.data_bucket}/datasets/*"]
       },
       {
         Sid      = "ReadRefusals"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = [for names in local.environment_names : "${local.s3}${names.data_bucket}/quarantine/*"]
+        Resource = [for names in local.environments : "${local.s3}${names.data_bucket}/quarantine/*"]
       },
       {
         Sid       = "ListDatasets"
         Effect    = "Allow"
         Action    = ["s3:ListBucket"]
-        Resource  = [for names in local.environment_names : "${local.s3}${names.data_bucket}"]
+        Resource  = [for names in local.environments : "${local.s3}${names.data_bucket}"]
         Condition = { StringLike = { "s3:prefix" = ["datasets/*", "quarantine/*"] } }
       },
     ])
@@ -128,7 +124,7 @@ resource "aws_iam_role_policy" "data_scientist" {
 }
 
 resource "aws_iam_role" "approver" {
-  name                 = local.names.approver_role
+  name                 = module.names.account.approver_role
   description          = "Reads the evidence of a run and approves or rejects its model."
   max_session_duration = 3600
   assume_role_policy   = local.person_trust
@@ -144,7 +140,7 @@ resource "aws_iam_role_policy" "approver" {
         Sid      = "ReadEvidence"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = [for names in local.environment_names : "${local.s3}${names.models_bucket}/runs/*/evaluation/*"]
+        Resource = [for names in local.environments : "${local.s3}${names.models_bucket}/runs/*/evaluation/*"]
       },
       {
         Sid      = "AnswerForModelPackages"
@@ -162,19 +158,19 @@ resource "aws_iam_role_policy" "approver" {
         Sid      = "WriteApprovals"
         Effect   = "Allow"
         Action   = ["s3:PutObject"]
-        Resource = "${aws_s3_bucket.ledger.arn}/approvals/*"
+        Resource = "${local.ledger}/approvals/*"
       },
       {
         Sid      = "ReadLedger"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = "${aws_s3_bucket.ledger.arn}/ledger/*"
+        Resource = "${local.ledger}/ledger/*"
       },
       {
         Sid       = "ListLedger"
         Effect    = "Allow"
         Action    = ["s3:ListBucket"]
-        Resource  = aws_s3_bucket.ledger.arn
+        Resource  = local.ledger
         Condition = { StringLike = { "s3:prefix" = ["approvals/*", "ledger/*"] } }
       },
     ])

@@ -1,0 +1,87 @@
+# GitHub Actions takes on a role by the identity token of its job: no key is kept there. The token's subject names the repository
+# and the GitHub environment, whose reviewers stand before it. Planning reads; applying may what the deployer may.
+locals {
+  github = "token.actions.githubusercontent.com"
+
+  ci_roles = { for name, description in {
+    plan  = "Plans the infrastructure of ${var.project}: reads it, and locks its state."
+    apply = "Applies the infrastructure of ${var.project} from an approved plan."
+  } : name => description if var.github_repository != null }
+
+  # What a refresh reads is what the deployer's statements let it read.
+  plan_statements = {
+    for group, statements in local.deployer_statements : group => [
+      for statement in statements : merge(statement, {
+        Action = [for action in statement.Action : action if can(regex(":(Describe|Get|List|Validate)", action))]
+      }) if anytrue([for action in statement.Action : can(regex(":(Describe|Get|List|Validate)", action))])
+    ]
+  }
+}
+
+resource "aws_iam_openid_connect_provider" "github" {
+  count          = var.github_repository == null ? 0 : 1
+  url            = "https://${local.github}"
+  client_id_list = ["sts.amazonaws.com"]
+}
+
+resource "aws_iam_role" "ci" {
+  for_each             = local.ci_roles
+  name                 = each.key == "plan" ? module.names.account.ci_plan_role : module.names.account.ci_apply_role
+  description          = each.value
+  max_session_duration = 3600
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "JobsOfTheRepositorysEnvironments"
+      Effect    = "Allow"
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Principal = { Federated = aws_iam_openid_connect_provider.github[0].arn }
+      Condition = { StringEquals = {
+        "${local.github}:aud" = "sts.amazonaws.com"
+        "${local.github}:sub" = [for environment in sort(var.github_environments[each.key]) : "repo:${var.github_repository}:environment:${environment}"]
+      } }
+    }]
+  })
+}
+
+resource "aws_iam_policy" "ci_plan" {
+  for_each    = { for group, statements in local.plan_statements : group => statements if var.github_repository != null }
+  name        = "${module.names.account.ci_plan_role}-${each.key}"
+  description = "What a plan of ${var.project} reads: ${each.key}."
+  policy      = jsonencode({ Version = "2012-10-17", Statement = each.value })
+}
+
+resource "aws_iam_role_policy_attachment" "ci_plan" {
+  for_each   = aws_iam_policy.ci_plan
+  role       = aws_iam_role.ci["plan"].name
+  policy_arn = each.value.arn
+}
+
+resource "aws_iam_role_policy" "ci_plan_state" {
+  count = var.github_repository == null ? 0 : 1
+  name  = "state"
+  role  = aws_iam_role.ci["plan"].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "LockStates"
+        Effect   = "Allow"
+        Action   = ["s3:DeleteObject", "s3:PutObject"]
+        Resource = "${aws_s3_bucket.state.arn}/*.tflock"
+      },
+      {
+        Sid      = "UseStateKey"
+        Effect   = "Allow"
+        Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource = aws_kms_key.state.arn
+      },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "ci_apply" {
+  for_each   = { for group, policy in aws_iam_policy.deployer : group => policy if var.github_repository != null }
+  role       = aws_iam_role.ci["apply"].name
+  policy_arn = each.value.arn
+}

@@ -1,0 +1,127 @@
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_partition" {
+    defaults = { partition = "aws" }
+  }
+  mock_data "aws_region" {
+    defaults = { name = "us-east-1" }
+  }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" }
+  }
+  mock_resource "aws_iam_policy" {
+    defaults = { arn = "arn:aws:iam::123456789012:policy/mock" }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::mock" }
+  }
+}
+
+variables {
+  deployer_principals = ["arn:aws:iam::123456789012:user/carol"]
+}
+
+run "a_role_needs_the_boundary_to_be_made" {
+  command = apply
+
+  assert {
+    condition = one([
+      for statement in jsondecode(aws_iam_policy.deployer["security"].policy).Statement : statement.Condition
+      if contains(statement.Action, "iam:CreateRole")
+    ]) == { StringEquals = { "iam:PermissionsBoundary" = aws_iam_policy.boundary.arn } }
+    error_message = "The deployer must not make a role without the boundary."
+  }
+  assert {
+    condition = alltrue([
+      for role in ["mlops-deployer", "mlops-approver", "mlops-data-scientist", "mlops-ci-plan", "mlops-ci-apply"] : alltrue([
+        for pattern in local.environment_roles : !can(regex("^${replace(pattern, "*", ".*")}$", "arn:aws:iam::123456789012:role/${role}"))
+      ])
+    ])
+    error_message = "The deployer's own role and those of people and of CI are none that it may change."
+  }
+  assert {
+    condition     = alltrue([for policy in merge(aws_iam_policy.deployer, { boundary = aws_iam_policy.boundary }) : length(replace(policy.policy, " ", "")) <= 6144])
+    error_message = "A managed policy has at most 6,144 characters."
+  }
+}
+
+run "ci_roles_are_pinned_to_the_repository_and_its_environments" {
+  command = apply
+
+  variables {
+    github_repository = "example/mlops"
+  }
+
+  assert {
+    condition = {
+      for name, role in aws_iam_role.ci :
+      name => jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"]
+      } == {
+      plan  = ["repo:example/mlops:environment:plan"]
+      apply = ["repo:example/mlops:environment:production", "repo:example/mlops:environment:staging"]
+    }
+    error_message = "Only jobs of the repository's own environments may take on a CI role."
+  }
+  assert {
+    condition = alltrue(flatten([
+      for policy in aws_iam_policy.ci_plan : [
+        for statement in jsondecode(policy.policy).Statement : [
+          for action in statement.Action : can(regex(":(Describe|Get|List|Validate)", action))
+        ]
+      ]
+    ]))
+    error_message = "A plan only reads."
+  }
+}
+
+run "nobody_by_default" {
+  command = plan
+
+  variables {
+    deployer_principals = []
+  }
+
+  expect_failures = [var.deployer_principals]
+}
+
+run "a_whole_account_is_refused" {
+  command = plan
+
+  variables {
+    deployer_principals = ["arn:aws:iam::123456789012:root"]
+  }
+
+  expect_failures = [var.deployer_principals]
+}
+
+run "a_person_bears_the_users_name" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for role in [aws_iam_role.approver, aws_iam_role.data_scientist] :
+      jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["sts:RoleSessionName"] == "$${aws:username}"
+    ])
+    error_message = "A session whose name can be chosen could approve its own work."
+  }
+}
+
+run "only_the_approver_signs" {
+  command = plan
+
+  assert {
+    condition = one([
+      for statement in jsondecode(aws_kms_key.approval.policy).Statement : statement if statement.Effect == "Deny"
+      ]) == {
+      Sid       = "OnlyApproversSign"
+      Effect    = "Deny"
+      Principal = { AWS = "*" }
+      Action    = "kms:Sign"
+      Resource  = "*"
+      Condition = { ArnNotEquals = { "aws:PrincipalArn" = "arn:aws:iam::123456789012:role/mlops-approver" } }
+    }
+    error_message = "The approval key must refuse everyone but the approver role."
+  }
+}
