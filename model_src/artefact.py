@@ -1,16 +1,13 @@
 """A trained model as files: model.onnx, and model.json with how to ask it and where it is from.
 
-Written by training, read by evaluation (out of model.tar.gz) and by the server (out of the model folder).
+Written by training, read by evaluation (see archive.py) and by the server (out of the model folder).
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 import os
-import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +20,16 @@ ONNX_FILE: Final = "model.onnx"
 CARD_FILE: Final = "model.json"
 
 _FORMAT = 1
-MAX_UNPACKED_BYTES: Final = 2 * 1024**3
+MAX_CARD_BYTES: Final = 16 * 1024**2
+# Files that run code when their own libraries load them, or that only such libraries read.
+_PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".sav", ".npy", ".npz", ".pt", ".pth", ".h5", ".keras")
+_MAGIC = {
+    b"\x80": "a pickle",
+    b"\x93NUMPY": "a numpy array",
+    b"PK\x03\x04": "a zip file (npz, torch)",
+    b"\x89HDF": "an HDF5 file",
+    b"\x1f\x8b": "compressed",
+}
 
 
 @dataclass(frozen=True)
@@ -103,51 +109,37 @@ def write_artefact(artefact: Artefact, folder: Path) -> None:
 def read_artefact(folder: Path) -> Artefact:
     """The model in `folder`, as SageMaker unpacked it.
 
-    Raises: ArtefactError if a file is missing or wrong.
+    Raises: ArtefactError if a file is missing or wrong, or one is there that no model of this image has.
     """
+    present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    refuse_pickles(present, where=str(folder))
     missing = [name for name in (CARD_FILE, ONNX_FILE) if not (folder / name).is_file()]
     if missing:
         raise ArtefactError(
             f"There is no {' and no '.join(missing)} in {folder}; was this model trained by `train`?"
         )
+    if (folder / CARD_FILE).stat().st_size > MAX_CARD_BYTES:
+        raise ArtefactError(f"{folder / CARD_FILE} is larger than {MAX_CARD_BYTES} bytes; no card is.")
     return Artefact(card_from_json((folder / CARD_FILE).read_bytes()), (folder / ONNX_FILE).read_bytes())
 
 
-def read_archive(archive: Path, *, max_bytes: int = MAX_UNPACKED_BYTES) -> Artefact:
-    """The model in a model.tar.gz, of which nothing is unpacked to disk: its two files are read to memory.
+def refuse_pickles(names: Iterable[str], *, where: str) -> None:
+    """Nothing, unless one of the names is of a kind of file that is never loaded here.
 
-    Raises: ArtefactError for anything but an archive that holds both and unpacks to at most `max_bytes`.
+    Raises: ArtefactError.
     """
-    wanted = (CARD_FILE, ONNX_FILE)
-    files: dict[str, bytes] = {}
-    try:
-        with (
-            gzip.open(archive) as stream,
-            tarfile.open(fileobj=_Bounded(stream, max_bytes), mode="r|") as tar,
-        ):
-            for member in tar:
-                name = member.name.removeprefix("./")
-                if name in wanted and member.isreg():
-                    content = tar.extractfile(member)
-                    files[name] = content.read() if content else b""
-    except (OSError, EOFError, tarfile.TarError) as error:
-        raise ArtefactError(f"{archive.name} is not a readable archive: {error}") from error
-    if files.keys() != set(wanted):
-        raise ArtefactError(f"{archive.name} holds no {' and no '.join(sorted(set(wanted) - files.keys()))}.")
-    return Artefact(card_from_json(files[CARD_FILE]), files[ONNX_FILE])
+    for name in sorted(names):
+        if name.lower().endswith(_PICKLES):
+            raise ArtefactError(
+                f"{where} holds {name[:200]}: pickles and arrays are never loaded. Export the model to ONNX."
+            )
 
 
-class _Bounded(io.BufferedIOBase):
-    """A stream that ends in an error where an honest archive would have ended long before."""
+def check_magic(onnx: bytes) -> None:
+    """Nothing, unless the bytes begin as some other kind of file does.
 
-    def __init__(self, stream: gzip.GzipFile, max_bytes: int) -> None:
-        self._stream = stream
-        self._max_bytes = max_bytes
-        self._left = max_bytes
-
-    def read(self, size: int | None = -1) -> bytes:
-        content = self._stream.read(self._left + 1 if size is None or size < 0 else size)
-        self._left -= len(content)
-        if self._left < 0:
-            raise OSError(f"it unpacks to more than {self._max_bytes} bytes")
-        return content
+    Raises: ArtefactError that names it.
+    """
+    for magic, kind in _MAGIC.items():
+        if onnx.startswith(magic):
+            raise ArtefactError(f"{ONNX_FILE} is {kind}, not an ONNX model; it was not read further.")

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 
 from model_src import metrics
-from model_src.artefact import Artefact, Card, read_archive
+from model_src.archive import read_archive
+from model_src.artefact import Artefact, Card
 from model_src.contract import Bound, Gates, Golden, Model, read_model
 from model_src.dataset import Dataset, encode_table, read_table
 from model_src.encoding import CellError, encode_values, to_matrix
 from model_src.environment import base_folder, message_file
 from model_src.errors import ArtefactError
 from model_src.failure import run_job
+from model_src.inspection import inspect_artefact
 from model_src.metrics import Floats
 from model_src.predictor import Predictor, load_predictor
 
@@ -75,6 +77,7 @@ def evaluate(model: Model, artefact: Artefact, *, holdout: Path) -> dict[str, An
         raise ArtefactError(f"There is no {holdout}: the job needs an input 'holdout' with holdout.csv.")
     table = read_table([holdout], columns=list(model.columns))
     dataset = encode_table(table, model, features=card.features, classes=card.classes)
+    inspect_artefact(artefact)
     predictor = load_predictor(artefact)
     answers = predictor.predict(dataset.matrix).astype(np.float64)
     measured = _measure(dataset, answers)

@@ -29,6 +29,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from model_src.artefact import Card, read_artefact
 from model_src.environment import base_folder
 from model_src.errors import ArtefactError, RequestError
+from model_src.inspection import inspect_artefact
 from model_src.predictor import Predictor, load_predictor
 from model_src.request import JSON, content_type_of, parse_request
 from model_src.response import accepted_type, render_error, render_predictions
@@ -105,6 +106,7 @@ def load_model(folder: Path) -> Served | str:
     """The model in `folder`; where it cannot be loaded, the reason, which every request is answered."""
     try:
         artefact = read_artefact(folder)
+        inspect_artefact(artefact)
         return Served(artefact.card, load_predictor(artefact))
     except (ArtefactError, OSError) as error:
         log.error("The model cannot be loaded: %s", error)

@@ -1,0 +1,112 @@
+"""A model tried out in a child process with limits, before anything else loads it.
+
+The server does so when it starts, evaluation before it judges. The child checks the bytes (graph.py), loads
+them into ONNX Runtime and asks for answers; what goes wrong there, even a crash, is only the child's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+import numpy as np
+
+from model_src.artefact import Artefact, check_magic
+from model_src.errors import ArtefactError
+from model_src.graph import check_graph
+from model_src.predictor import load_predictor
+
+TRIAL_ROWS: Final = 1000  # so that a model which needs much memory per row is noticed
+_MAX_REASON_BYTES = 4000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the child may use beyond what its parent has already; memory grows with the model's file."""
+
+    memory_bytes: int = 512 * 1024**2
+    memory_per_byte: int = 8
+    cpu_s: int = 60
+    wall_s: int = 120
+
+
+def inspect_artefact(artefact: Artefact, limits: Limits = Limits()) -> None:
+    """Nothing, for a model that can be loaded and asked within the limits.
+
+    Raises: ArtefactError with what is wrong with it.
+    """
+    run_limited(lambda: _try_out(artefact), limits, size_bytes=len(artefact.onnx))
+
+
+def run_limited(work: Callable[[], None], limits: Limits, *, size_bytes: int) -> None:
+    """Runs `work` in a child process: forked, so that it has every library already and costs 10 ms.
+
+    Raises: ArtefactError if the child raised one, or did not end by itself.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _live(work, limits, size_bytes=size_bytes, reason_to=writer)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        reason = stream.read().decode("utf-8", errors="replace")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code == 0:
+        return
+    raise ArtefactError(reason or f"Trying out the model ended with {_ending(code, limits)}.")
+
+
+def _try_out(artefact: Artefact) -> None:
+    check_magic(artefact.onnx)
+    check_graph(artefact.onnx)
+    predictor = load_predictor(artefact)
+    predictor.predict(np.zeros((TRIAL_ROWS, len(artefact.card.features)), dtype=np.float32))
+
+
+def _live(work: Callable[[], None], limits: Limits, *, size_bytes: int, reason_to: int) -> NoReturn:
+    """The child's whole life; its parent's code is never returned to."""
+    try:
+        _limit(limits, size_bytes)
+        work()
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - the child's last word: it goes to the parent
+        known = isinstance(error, ArtefactError)
+        reason = str(error) if known else f"The model cannot be tried out: {type(error).__name__}: {error}"
+        os.write(reason_to, reason.encode("utf-8", errors="replace")[:_MAX_REASON_BYTES])
+    finally:
+        os._exit(1)
+
+
+def _limit(limits: Limits, size_bytes: int) -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGXCPU):
+        signal.signal(number, signal.SIG_DFL)
+    signal.alarm(limits.wall_s)
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    # The first to go where memory runs out. Who gave up root may not write there, and is as likely as others.
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    if sys.platform == "linux":  # macOS enforces no limit of address space
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        allowed = limits.memory_bytes + limits.memory_per_byte * size_bytes
+        total = pages * mmap.PAGESIZE + allowed
+        resource.setrlimit(resource.RLIMIT_AS, (total, total))
+
+
+def _ending(code: int, limits: Limits) -> str:
+    known = {
+        -signal.SIGXCPU: f"more than {limits.cpu_s} s of CPU",
+        -signal.SIGALRM: f"more than {limits.wall_s} s",
+        -signal.SIGKILL: "SIGKILL; was there too little memory?",
+    }
+    return known.get(code, f"a crash ({signal.Signals(-code).name})" if code < 0 else f"exit code {code}")
