@@ -32,7 +32,7 @@ lint: packages
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make fix"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary scripts benchmarks .ci
+	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary --exclude benchmarks/peers scripts benchmarks .ci
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 	@$(BIN)/python -m pipeline.cli.docs --check
 	@$(BIN)/python scripts/iac_readmes.py --check
@@ -45,6 +45,7 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/loop.py
 	@$(BIN)/python benchmarks/demo.py
 	@$(BIN)/python benchmarks/offline.py
+	@$(BIN)/python benchmarks/serving.py
 
 docs: packages ## writes the generated pages again (docs/cli.md, the tables and examples of iac/**/README.md)
 	@$(BIN)/python -m pipeline.cli.docs
