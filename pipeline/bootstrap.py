@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline.errors import TerraformError
-from pipeline.plans import Manifest, claim_plan, clear_plan, save_manifest, utc_now
+from pipeline.plans import Manifest, claim_plan, clear_plan, utc_now
+from pipeline.policy import check_verdict
 from pipeline.progress import TerraformProgress
 from pipeline.stack import (
     BOOTSTRAP,
     Workshop,
     child_environment,
     forget_stack,
+    make_plan,
     plan_folder,
     save_outputs,
     state_bucket,
@@ -48,19 +50,24 @@ class Holders:
         return given | ({"github_repository": self.github_repository} if self.github_repository else {})
 
 
-def run_bootstrap(workshop: Workshop, s3: Any, holders: Holders, *, apply: bool) -> Manifest:
-    """Plans and, if asked, applies the root; its state ends in the bucket. Running it again converges."""
+def run_bootstrap(
+    workshop: Workshop, s3: Any, holders: Holders, *, apply: bool, accepted: Collection[str] = ()
+) -> Manifest:
+    """Plans and, if asked, applies the root; its state ends in the bucket. Running it again converges.
+
+    `accepted` are the addresses that policy may find fault with.
+    """
     copy = make_copy(workshop, s3, holders)
     terraform = copy.open_local() if copy.is_local else copy.open_remote()
     folder = plan_folder(workshop.settings, BOOTSTRAP)
     clear_plan(folder)
-    changes = terraform.plan(folder.plan)
-    manifest = save_manifest(
-        folder, stack=BOOTSTRAP.name, commit=workshop.commit, changes=changes, inputs=[], now=utc_now()
-    )
+    manifest = make_plan(terraform, folder, stack=BOOTSTRAP, commit=workshop.commit)
     if not apply:
         return manifest
-    claim_plan(folder, stack=BOOTSTRAP.name, plan_command="mlops bootstrap", now=utc_now())
+    check_verdict(
+        manifest.verdict.findings, stack=BOOTSTRAP.name, accepted=accepted, command=BOOTSTRAP.apply_command
+    )
+    claim_plan(folder, stack=BOOTSTRAP.name, plan_command=BOOTSTRAP.plan_command, now=utc_now())
     terraform.apply(folder.plan)
     outputs = terraform.output()
     _check_state_bucket(outputs, copy.bucket)

@@ -39,6 +39,10 @@ class PlanError(PipelineError):
     exit_code = 6
 
 
+class PolicyError(PlanError):
+    """The saved plan loses state, opens something to the public or grants by wildcard; nobody named it."""
+
+
 class RunError(PipelineError):
     """A retraining run or a release ended badly, with its own reason."""
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import PlanError
+from pipeline.policy import Finding, Verdict
 from pipeline.terraform import Change
 
 
@@ -49,6 +51,7 @@ class Manifest:
     inputs: Mapping[str, str]
     created_at: str
     changes: tuple[Change, ...]
+    verdict: Verdict
 
 
 def clear_plan(folder: PlanFolder) -> None:
@@ -64,6 +67,7 @@ def save_manifest(
     stack: str,
     commit: str,
     changes: Sequence[Change],
+    verdict: Verdict,
     inputs: Sequence[Path],
     now: datetime,
 ) -> Manifest:
@@ -75,6 +79,7 @@ def save_manifest(
         inputs={os.path.relpath(file, folder.path): hash_file(file) for file in inputs},
         created_at=now.isoformat(timespec="seconds"),
         changes=tuple(changes),
+        verdict=verdict,
     )
     folder.manifest.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
     return manifest
@@ -87,8 +92,7 @@ def read_plan(folder: PlanFolder, *, stack: str, plan_command: str) -> Manifest:
     """
     if not folder.manifest.is_file() or not folder.plan.is_file():
         raise PlanError(f"There is no saved plan of {stack}. Run `{plan_command}` and read it first.")
-    raw = json.loads(folder.manifest.read_text())
-    manifest = Manifest(**{**raw, "changes": tuple(Change(**change) for change in raw["changes"])})
+    manifest = _parse_manifest(json.loads(folder.manifest.read_text()))
     if hash_file(folder.plan) != manifest.plan_sha256:
         raise PlanError(
             f"The saved plan of {stack} was changed after it was made. Run `{plan_command}` again."
@@ -103,6 +107,13 @@ def read_plan(folder: PlanFolder, *, stack: str, plan_command: str) -> Manifest:
             f"The saved plan of {stack} was applied already ({when}). Run `{plan_command}` again."
         )
     return manifest
+
+
+def _parse_manifest(raw: Mapping[str, Any]) -> Manifest:
+    verdict = raw["verdict"]
+    findings = tuple(Finding(**finding) for finding in verdict["findings"])
+    changes = tuple(Change(**change) for change in raw["changes"])
+    return Manifest(**{**raw, "changes": changes, "verdict": Verdict(findings, tuple(verdict["unjudged"]))})
 
 
 def claim_plan(folder: PlanFolder, *, stack: str, plan_command: str, now: datetime) -> None:

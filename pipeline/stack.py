@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pipeline.errors import UsageError
 from pipeline.package import build_package
 from pipeline.plans import Manifest, PlanFolder, claim_plan, clear_plan, read_plan, save_manifest, utc_now
+from pipeline.policy import Verdict, check_verdict, judge_plan
 from pipeline.progress import TerraformProgress
 from pipeline.settings import Environment, Settings
 from pipeline.terraform import Applied, Terraform
@@ -39,7 +40,13 @@ class Stack:
 
     @property
     def plan_command(self) -> str:
+        if self.root == "bootstrap":
+            return "mlops bootstrap"
         return f"mlops plan --env {self.environment}" if self.environment else f"mlops plan {self.root}"
+
+    @property
+    def apply_command(self) -> str:
+        return self.plan_command.replace("plan", "apply", 1)
 
 
 CORE = Stack("core")
@@ -86,18 +93,40 @@ def plan_stack(workshop: Workshop, stack: Stack) -> Manifest:
     terraform = open_stack(
         workshop, stack, images=read_images(workshop.settings) if stack.environment else {}
     )
+    return make_plan(terraform, folder, stack=stack, commit=workshop.commit, inputs=inputs)
+
+
+def make_plan(
+    terraform: Terraform, folder: PlanFolder, *, stack: Stack, commit: str, inputs: Sequence[Path] = ()
+) -> Manifest:
+    """Saves a plan, what policy says of it, and what both were made from."""
     changes = terraform.plan(folder.plan)
+    verdict = Verdict()
     if changes:
-        folder.representation.write_text(json.dumps(terraform.show_plan(folder.plan)))
+        representation = terraform.show_plan(folder.plan)
+        folder.representation.write_text(json.dumps(representation))
+        verdict = judge_plan(representation)
     return save_manifest(
-        folder, stack=stack.name, commit=workshop.commit, changes=changes, inputs=inputs, now=utc_now()
+        folder,
+        stack=stack.name,
+        commit=commit,
+        changes=changes,
+        verdict=verdict,
+        inputs=inputs,
+        now=utc_now(),
     )
 
 
-def apply_stack(workshop: Workshop, stack: Stack) -> Applied:
-    """Applies the saved plan and keeps the outputs. Raises: PlanError before anything is changed."""
+def apply_stack(workshop: Workshop, stack: Stack, *, accepted: Collection[str] = ()) -> Applied:
+    """Applies the saved plan and keeps the outputs.
+
+    `accepted` are the addresses that policy may find fault with.
+
+    Raises: PlanError or PolicyError before anything is changed.
+    """
     folder = plan_folder(workshop.settings, stack)
     manifest = read_plan(folder, stack=stack.name, plan_command=stack.plan_command)
+    check_verdict(manifest.verdict.findings, stack=stack.name, accepted=accepted, command=stack.apply_command)
     terraform = open_stack(workshop, stack)
     claim_plan(folder, stack=stack.name, plan_command=stack.plan_command, now=utc_now())
     workshop.report(f"{stack.name}: applying the plan of {manifest.created_at}")

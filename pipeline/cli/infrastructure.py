@@ -18,6 +18,10 @@ from pipeline.teardown import Operated
 RootArgument = Annotated[
     Literal["core", "environment"], typer.Argument(help="core, or the environment named by --env.")
 ]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(help="Address of a resource that policy finds fault with and you want so. Repeatable."),
+]
 
 
 def bootstrap(
@@ -28,6 +32,7 @@ def bootstrap(
     github_repository: Annotated[
         str | None, typer.Option(help="OWNER/NAME whose GitHub Actions may plan and apply; none by default.")
     ] = None,
+    accept: Accept = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -37,7 +42,9 @@ def bootstrap(
     """
     desk = Desk(as_json=as_json)
     holders = bootstrap_root.Holders(tuple(deployer), github_repository)
-    manifest = bootstrap_root.run_bootstrap(desk.workshop, desk.aws.client("s3"), holders, apply=not dry_run)
+    manifest = bootstrap_root.run_bootstrap(
+        desk.workshop, desk.aws.client("s3"), holders, apply=not dry_run, accepted=accept or ()
+    )
     bucket = stack.state_bucket(desk.settings, desk.caller.account_id)
     done = "Would make" if dry_run else "Made"
     desk.show(
@@ -57,9 +64,13 @@ def plan(root: RootArgument = "environment", env: Env = "staging", as_json: Json
 
 
 def apply(
-    root: RootArgument = "environment", env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
+    root: RootArgument = "environment",
+    env: Env = "staging",
+    accept: Accept = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
-    """Apply exactly the plan that `plan` saved: once, and only if it is unchanged."""
+    """Apply exactly the plan that `plan` saved: once, if it is unchanged and policy does not refuse it."""
     desk = Desk(as_json=as_json)
     target = pick_stack(root, env)
     if dry_run:
@@ -67,7 +78,9 @@ def apply(
         manifest = read_plan(folder, stack=target.name, plan_command=target.plan_command)
         desk.show(_describe_plan(manifest) | {"applied": False}, text=_render_plan(manifest))
         return
-    applied = teardown.describe_operation(target, stack.apply_stack(desk.workshop, target))
+    applied = teardown.describe_operation(
+        target, stack.apply_stack(desk.workshop, target, accepted=accept or ())
+    )
     desk.show(asdict(applied) | {"applied": True}, text=_summarise_operation(applied, done="applied"))
 
 
@@ -106,6 +119,9 @@ def _describe_plan(manifest: Manifest) -> dict[str, Any]:
 
 def _render_plan(manifest: Manifest) -> str:
     lines = [f"{change.action:>8}  {change.address}" for change in manifest.changes]
+    lines += [f"  policy  {finding.address} {finding.reason}" for finding in manifest.verdict.findings]
+    if unjudged := manifest.verdict.unjudged:
+        lines.append(f"  policy  {len(unjudged)} documents are known only when they are applied")
     return "\n".join([*lines, f"{manifest.stack}: {_summarise(manifest)}"])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.errors import PlanError
 from pipeline.plans import PlanFolder, claim_plan, clear_plan, count_changes, read_plan, save_manifest
+from pipeline.policy import Finding, Verdict
 from pipeline.terraform import Change
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -22,7 +23,12 @@ def saved(tmp_path: Path) -> PlanFolder:
     package = tmp_path / "lambda.zip"
     package.write_bytes(b"zip")
     changes = [Change("aws_sqs_queue.q", "create")]
-    save_manifest(folder, stack="staging", commit="abc", changes=changes, inputs=[package], now=NOW)
+    verdict = Verdict(
+        (Finding("state-is-kept", "aws_sqs_queue.old", "is deleted"),), ("aws_iam_role.a.policy",)
+    )
+    save_manifest(
+        folder, stack="staging", commit="abc", changes=changes, verdict=verdict, inputs=[package], now=NOW
+    )
     return folder
 
 
@@ -35,6 +41,8 @@ def test_an_unchanged_plan_may_be_applied(saved: PlanFolder) -> None:
 
     assert manifest.changes == (Change("aws_sqs_queue.q", "create"),)
     assert list(manifest.inputs) == ["../../lambda.zip"]
+    assert manifest.verdict.findings[0].address == "aws_sqs_queue.old"
+    assert manifest.verdict.unjudged == ("aws_iam_role.a.policy",)
 
 
 def test_without_a_plan_nothing_is_applied(tmp_path: Path) -> None:
