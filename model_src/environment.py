@@ -8,6 +8,7 @@ a plain process.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Any
 from model_src.errors import JobError
 
 DEFAULT_BASE = "/opt/ml"
+_TOOLKITS_OWN = ("_tuning_objective_metric", "default_user_module_name")
 
 
 def base_folder(environ: Mapping[str, str]) -> Path:
@@ -26,15 +28,20 @@ def base_folder(environ: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training job as its container sees it. `channels` are the input folders by channel name."""
+    """One training job as its container sees it. `channels` are the input folders by channel name.
+
+    SageMaker makes the folder `checkpoints` for a job that has a place in S3 for it.
+    """
 
     base: Path
     hyperparameters: Mapping[str, Any]
+    framework_parameters: Mapping[str, Any]
     resources: Mapping[str, Any]
     inputs: Mapping[str, Any]
     channels: Mapping[str, Path]
     model: Path
     output_data: Path
+    checkpoints: Path
 
     @property
     def hosts(self) -> list[str]:
@@ -67,45 +74,65 @@ def read_training_job(environ: Mapping[str, str]) -> TrainingJob:
     base = base_folder(environ)
     config = base / "input" / "config"
     inputs = _read_object(config / "inputdataconfig.json")
+    own, others = _split_hyperparameters(_read_object(config / "hyperparameters.json"))
     return TrainingJob(
         base=base,
-        hyperparameters=_hyperparameters(_read_object(config / "hyperparameters.json")),
+        hyperparameters=own,
+        framework_parameters=others,
         resources=_read_object(config / "resourceconfig.json"),
         inputs=inputs,
         channels=_channels(base, inputs, environ),
         model=Path(environ.get("SM_MODEL_DIR", base / "model")),
         output_data=Path(environ.get("SM_OUTPUT_DATA_DIR", base / "output" / "data")),
+        checkpoints=base / "checkpoints",
     )
 
 
 def variables(job: TrainingJob, *, program: str) -> dict[str, str]:
     """The SM_* variables of the job, as the training toolkit names and writes them."""
-    base = job.base
+    base, resources = job.base, job.resources
+    group = resources.get("current_group_name", "homogeneousCluster")
+    groups = {one["instance_group_name"]: one for one in resources.get("instance_groups", [])}
     values: dict[str, Any] = {
-        "SAGEMAKER_PROGRAM": program,
-        "SM_USER_ENTRY_POINT": program,
-        "SM_MODULE_NAME": program,
-        "SM_LOG_LEVEL": 20,
-        "SM_INPUT_DIR": base / "input",
-        "SM_INPUT_CONFIG_DIR": base / "input" / "config",
-        "SM_MODEL_DIR": job.model,
-        "SM_OUTPUT_DIR": base / "output",
-        "SM_OUTPUT_DATA_DIR": job.output_data,
-        "SM_OUTPUT_INTERMEDIATE_DIR": base / "output" / "intermediate",
-        "SM_HOSTS": job.hosts,
-        "SM_CURRENT_HOST": job.resources.get("current_host", job.hosts[0]),
-        "SM_NETWORK_INTERFACE_NAME": job.resources.get("network_interface_name", "lo"),
-        "SM_RESOURCE_CONFIG": job.resources,
-        "SM_INPUT_DATA_CONFIG": job.inputs,
-        "SM_CHANNELS": sorted(job.channels),
-        "SM_NUM_CPUS": len(os.sched_getaffinity(0)),
-        "SM_NUM_GPUS": 0,
-        "SM_HPS": job.hyperparameters,
-        "SM_USER_ARGS": _user_arguments(job.hyperparameters),
-        **{f"SM_CHANNEL_{name.upper()}": folder for name, folder in job.channels.items()},
-        **{f"SM_HP_{name.upper()}": value for name, value in job.hyperparameters.items()},
+        "user_entry_point": program,
+        "module_name": program,
+        "module_dir": base / "code",
+        "framework_module": None,
+        "framework_params": job.framework_parameters,
+        "log_level": 20,
+        "input_dir": base / "input",
+        "input_config_dir": base / "input" / "config",
+        "model_dir": job.model,
+        "output_dir": base / "output",
+        "output_data_dir": job.output_data,
+        "output_intermediate_dir": base / "output" / "intermediate",
+        "hosts": job.hosts,
+        "current_host": resources.get("current_host", job.hosts[0]),
+        "current_instance_type": resources.get("current_instance_type", "local"),
+        "current_instance_group": group,
+        "current_instance_group_hosts": groups.get(group, {}).get("hosts", []),
+        "instance_groups": list(groups),
+        "instance_groups_dict": groups,
+        "distribution_instance_groups": [],
+        "is_hetero": len(groups) > 1,
+        "network_interface_name": resources.get("network_interface_name", "eth0"),
+        "resource_config": resources,
+        "input_data_config": job.inputs,
+        "channels": sorted(job.channels),
+        "num_cpus": len(os.sched_getaffinity(0)),
+        "num_gpus": 0,
+        "hps": job.hyperparameters,
+        "user_args": _user_arguments(job.hyperparameters),
     }
-    return {name: _written(value) for name, value in values.items()}
+    training = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+    training |= {"channel_input_dirs": {name: str(folder) for name, folder in job.channels.items()}}
+    values |= {f"channel_{name}": folder for name, folder in job.channels.items()}
+    values |= {f"hp_{name}": value for name, value in job.hyperparameters.items()}
+    values |= {"training_env": training}
+    return {
+        "SAGEMAKER_PROGRAM": program,
+        **{f"SM_{name.upper()}": _written(value) for name, value in values.items()},
+    }
 
 
 def _read_object(file: Path) -> dict[str, Any]:
@@ -115,27 +142,34 @@ def _read_object(file: Path) -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        value = json.loads(file.read_text())
-    except ValueError as error:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise JobError(f"{file} is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise JobError(f"{file} does not hold a JSON object.")
     return value
 
 
-def _hyperparameters(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The job's own hyperparameters; SageMaker sends every value as text, its SDK as JSON in that text."""
-    return {
-        name: _decoded(value) for name, value in sorted(values.items()) if not name.startswith("sagemaker_")
-    }
+def _split_hyperparameters(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The job's own hyperparameters, and those for SageMaker's toolkits; every value comes as text."""
+    decoded = {name: _decoded(value) for name, value in sorted(values.items())}
+    others = {name for name in decoded if name.startswith("sagemaker_") or name in _TOOLKITS_OWN}
+    own = {name: value for name, value in decoded.items() if name not in others}
+    for name, value in own.items():
+        if not isinstance(value, str | int | float | bool | None) or value in (math.inf, -math.inf):
+            raise JobError(f"The hyperparameter '{name}' is {json.dumps(value)[:200]}, not one finite value.")
+        if value != value:
+            raise JobError(f"The hyperparameter '{name}' is not a number.")
+    return own, {name: decoded[name] for name in others}
 
 
 def _decoded(value: Any) -> Any:
+    """What SageMaker's SDK has written as JSON; text that is no JSON is meant as it is."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 
@@ -151,9 +185,17 @@ def _channels(base: Path, inputs: Mapping[str, Any], environ: Mapping[str, str])
 
 
 def _user_arguments(hyperparameters: Mapping[str, Any]) -> list[str]:
-    return [part for name, value in hyperparameters.items() for part in (f"--{name}", _written(value))]
+    """`--name value`, or `-n value` for a name of one letter."""
+    arguments = []
+    for name, value in sorted(hyperparameters.items()):
+        arguments += [f"--{name}" if len(name) > 1 else f"-{name}", "" if value is None else str(value)]
+    return arguments
 
 
 def _written(value: Any) -> str:
-    """Text as it is, anything else as JSON: the toolkit's own way."""
-    return str(value) if isinstance(value, str | Path) else json.dumps(value, sort_keys=True)
+    """Text as it is, nothing for None, anything else as JSON without spaces: the toolkit's own way."""
+    if value is None:
+        return ""
+    if isinstance(value, str | Path):
+        return str(value)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

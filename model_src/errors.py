@@ -43,6 +43,10 @@ class TrainingError(ModelError):
     """The estimator could not be fitted or exported."""
 
 
+class StoppedError(ModelError):
+    """The job was interrupted and has ended in order; the message says what is left to do."""
+
+
 class ArtefactError(ModelError):
     """A trained model cannot be read, or is not of the model it is said to be."""
 

@@ -52,8 +52,9 @@ def types_for(task: Task) -> list[str]:
 
 
 def hyperparameter_names(kind: str, task: Task) -> list[str]:
-    """The hyperparameters of an estimator, by scikit-learn's names."""
-    return list(inspect.signature(_estimator_class(kind, task)).parameters)
+    """The hyperparameters of an estimator, by scikit-learn's names; `warm_start` is the trainer's own."""
+    names = inspect.signature(_estimator_class(kind, task)).parameters
+    return [name for name in names if name != "warm_start"]
 
 
 def build_pipeline(

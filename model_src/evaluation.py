@@ -44,7 +44,7 @@ class Gate:
 def main(model_folder: Path) -> int:
     """The exit code of a processing job that evaluates a candidate of the model in `model_folder`."""
     base = base_folder(os.environ)
-    return run_job(lambda: run_evaluation(model_folder, base), reason_file=message_file(base))
+    return run_job(lambda _: run_evaluation(model_folder, base), reason_file=message_file(base))
 
 
 def run_evaluation(model_folder: Path, base: Path) -> None:

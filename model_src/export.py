@@ -54,7 +54,11 @@ def export_pipeline(pipeline: Any, *, n_features: int, n_classes: int) -> bytes:
         raise TrainingError(
             f"skl2onnx cannot convert {type(pipeline.steps[-1][1]).__name__}: {error}"
         ) from error
-    return bytes(model.SerializeToString())
+    # skl2onnx lists them in the order of a set, which is another one in each process.
+    opsets = sorted(model.opset_import, key=lambda opset: opset.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _round_thresholds(estimator: Any) -> None:

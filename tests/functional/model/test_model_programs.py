@@ -110,6 +110,31 @@ def test_sigterm_ends_a_long_training_at_once_and_says_so(tmp_path: Path) -> Non
     assert not (programs.base / "model").exists()
 
 
+def test_an_interrupted_training_resumes_and_ends_with_the_same_model(tmp_path: Path) -> None:
+    undisturbed, programs = (lay_out(tmp_path / name, "penguins") for name in ("undisturbed", "interrupted"))
+    for job in (undisturbed, programs):
+        job.set_hyperparameters(max_iter="600")
+    assert undisturbed.run("train")[0] == 0
+    checkpoints = programs.base / "checkpoints"
+    checkpoints.mkdir()
+    process = programs.start("train")
+    assert process.stdout is not None
+    while "iterations are done" not in (line := process.stdout.readline()):
+        assert line, "it ended before its first stage did"
+
+    process.send_signal(signal.SIGTERM)
+    code = process.wait(timeout=60)
+    stopped = programs.failure
+    assert programs.run("train")[0] == 0
+
+    assert code == 143
+    assert stopped.startswith("Stopped: SIGTERM arrived after ")
+    assert [file.name for file in checkpoints.iterdir()] == ["checkpoint.npz"]
+    for name in ("model.onnx", "model.json"):
+        resumed = programs.base / "model" / name
+        assert resumed.read_bytes() == (undisturbed.base / "model" / name).read_bytes()
+
+
 def test_a_processing_job_without_a_model_says_so_in_its_exit_message(tmp_path: Path) -> None:
     programs = lay_out(tmp_path, "iris")
 
