@@ -78,12 +78,13 @@ def run_bootstrap(
 
 
 def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], object]) -> Applied:
-    """Takes the state back to disk, empties the state bucket, then destroys it and the deployer role."""
+    """Takes the state back to disk, empties the buckets, then destroys them and the roles."""
     # Destroying wants a value for every variable, and uses the state's.
     copy = make_copy(workshop, s3, Holders(("user/nobody",)))
     terraform = copy.open_local() if copy.is_local else copy.move_to_disk()
-    if bucket_exists(s3, copy.bucket):
-        empty_bucket(copy.bucket)
+    for bucket in (copy.bucket, terraform.output().get("access_logs_bucket")):
+        if bucket and bucket_exists(s3, bucket):
+            empty_bucket(bucket)
     applied = terraform.destroy()
     copy.state.unlink(missing_ok=True)
     forget_stack(workshop.settings, BOOTSTRAP)

@@ -19,9 +19,9 @@ locals {
           "s3:GetBucketPublicAccessBlock", "s3:GetBucketRequestPayment", "s3:GetBucketTagging", "s3:GetBucketVersioning",
           "s3:GetBucketWebsite", "s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration",
           "s3:GetReplicationConfiguration", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads",
-          "s3:PutBucketNotification", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketOwnershipControls",
+          "s3:PutBucketLogging", "s3:PutBucketNotification", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketOwnershipControls",
           "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging", "s3:PutBucketVersioning",
-          "s3:PutEncryptionConfiguration",
+          "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration",
         ]
         Resource = local.own_buckets
       },
@@ -50,7 +50,7 @@ locals {
         Effect = "Allow"
         Action = ["s3:GetObject", "s3:GetObjectTagging", "s3:GetObjectVersion", "s3:PutObject", "s3:PutObjectTagging"]
         Resource = [
-          "${aws_s3_bucket.state.arn}/*",
+          "${module.state_bucket.arn}/*",
           "${local.own_models_buckets}/config/*",
           "${local.own_models_buckets}/functions/*",
         ]

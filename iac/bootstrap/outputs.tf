@@ -1,6 +1,11 @@
 output "state_bucket" {
   description = "Bucket that holds the Terraform state of every root."
-  value       = aws_s3_bucket.state.id
+  value       = module.state_bucket.name
+}
+
+output "access_logs_bucket" {
+  description = "Bucket that receives the access logs of the project's buckets."
+  value       = module.access_logs_bucket.name
 }
 
 output "state_kms_key_arn" {

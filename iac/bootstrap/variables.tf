@@ -32,3 +32,13 @@ variable "github_environments" {
     error_message = "A GitHub environment's name may have no wildcard and no colon here: it is compared as it stands."
   }
 }
+
+variable "access_logs_expiry_days" {
+  description = "Days for which the access logs of the buckets are kept."
+  type        = number
+  default     = 365
+  validation {
+    condition     = var.access_logs_expiry_days >= 90
+    error_message = "access_logs_expiry_days must be at least 90: an audit looks back that far."
+  }
+}

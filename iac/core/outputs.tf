@@ -15,5 +15,5 @@ output "approval_key_arn" {
 
 output "ledger_bucket" {
   description = "Bucket of approvals and release history."
-  value       = aws_s3_bucket.ledger.id
+  value       = module.ledger_bucket.name
 }

@@ -16,7 +16,7 @@ module "functions" {
   approval_required  = !local.retrains
   kms_key_arn        = local.core.data_kms_key_arn
   package            = var.lambda_package
-  package_bucket     = module.storage.models_bucket
+  package_bucket     = module.models_bucket.name
   commit             = var.commit
   log_retention_days = var.log_retention_days
 }
@@ -29,7 +29,7 @@ module "serving" {
   names              = local.names.models[each.key]
   variant_name       = each.value.serving.variant_name
   model_folder       = "${var.models_folder}/${each.key}"
-  models_bucket      = module.storage.models_bucket
+  models_bucket      = module.models_bucket.name
   repository         = local.repositories[each.key]
   kms_key_arn        = local.core.data_kms_key_arn
   latency_alarm_ms   = each.value.latency_alarm_ms

@@ -88,3 +88,23 @@ variable "release_timeout_s" {
     error_message = "release_timeout_s must be between 60 and 28,800."
   }
 }
+
+variable "noncurrent_expiry_days" {
+  description = "Days for which overwritten and deleted versions of datasets, models and configuration are kept."
+  type        = number
+  default     = 365
+  validation {
+    condition     = var.noncurrent_expiry_days >= 30
+    error_message = "noncurrent_expiry_days must be at least 30: a run and its approval may still point at a version."
+  }
+}
+
+variable "audit_expiry_days" {
+  description = "Days for which the files of the audit trail are kept."
+  type        = number
+  default     = 365
+  validation {
+    condition     = var.audit_expiry_days >= 90
+    error_message = "audit_expiry_days must be at least 90: an audit looks back that far."
+  }
+}

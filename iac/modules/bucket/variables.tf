@@ -1,0 +1,61 @@
+variable "name" {
+  description = "Name of the bucket: 3 to 63 lower-case letters, digits, hyphens or dots."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$", var.name))
+    error_message = "name must be 3 to 63 lower-case letters, digits, hyphens or dots."
+  }
+}
+
+variable "kms_key_arn" {
+  description = "ARN of the key that encrypts the objects by default; null for S3's own keys, the only ones that S3 delivers access logs with."
+  type        = string
+}
+
+variable "access_logs_bucket" {
+  description = "Name of the bucket that receives the access logs, below <name>/; null for none."
+  type        = string
+  validation {
+    condition     = var.access_logs_bucket != var.name
+    error_message = "A bucket that logs to itself logs its own logs without end."
+  }
+}
+
+variable "statements" {
+  description = "Further statements of the bucket policy, each with a Sid; plain HTTP is refused anyway."
+  type        = any
+  default     = []
+  validation {
+    condition     = alltrue([for statement in var.statements : can(statement.Sid)])
+    error_message = "Each statement needs a Sid."
+  }
+}
+
+variable "retention_days" {
+  description = "Days for which a written object can be neither altered nor deleted without the right to bypass governance; null for no object lock."
+  type        = number
+  default     = null
+  validation {
+    condition     = var.retention_days == null ? true : var.retention_days >= 1 && var.retention_days <= 36500
+    error_message = "retention_days must be null or between 1 and 36,500."
+  }
+}
+
+variable "expiry_days" {
+  description = "Days after which objects are removed; null for never."
+  type        = number
+  default     = null
+  validation {
+    condition     = var.expiry_days == null ? true : var.expiry_days >= 1
+    error_message = "expiry_days must be null or at least 1."
+  }
+}
+
+variable "noncurrent_expiry_days" {
+  description = "Days after which overwritten and deleted versions are removed; null for never."
+  type        = number
+  validation {
+    condition     = var.noncurrent_expiry_days == null ? true : var.noncurrent_expiry_days >= 1
+    error_message = "noncurrent_expiry_days must be null or at least 1."
+  }
+}
