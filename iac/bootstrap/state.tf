@@ -23,6 +23,8 @@ module "state_bucket" {
   source                 = "../modules/bucket"
   name                   = module.names.account.state_bucket
   kms_key_arn            = aws_kms_key.state.arn
-  access_logs_bucket     = module.access_logs_bucket.name
+  access_logs_bucket     = module.names.account.access_logs_bucket
   noncurrent_expiry_days = 365
+  # S3 refuses a target that does not let it deliver.
+  depends_on = [module.access_logs_bucket]
 }

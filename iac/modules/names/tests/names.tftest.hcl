@@ -102,3 +102,11 @@ run "an_unknown_environment_is_refused" {
 
   expect_failures = [var.environment]
 }
+
+run "the_example_plans" {
+  command = plan
+
+  module {
+    source = "./examples/basic"
+  }
+}

@@ -71,3 +71,12 @@ run "a_tag_is_refused" {
 
   expect_failures = [var.image]
 }
+
+run "the_example_plans" {
+  command = plan
+
+  module {
+    source = "./examples/basic"
+  }
+  providers = { aws = aws }
+}

@@ -66,3 +66,12 @@ run "a_prefix_without_a_slash_is_refused" {
 
   expect_failures = [var.dataset_prefix]
 }
+
+run "the_example_plans" {
+  command = plan
+
+  module {
+    source = "./examples/basic"
+  }
+  providers = { aws = aws }
+}

@@ -1,0 +1,59 @@
+"""A copy of iac/ and the set-up's Terraform to run in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+IAC = ROOT / "iac"
+ROOTS = ("bootstrap", "core", "environment")
+TIMEOUT_S = 300
+
+
+class IacCopy:
+    """Copies at the same depth may share a data folder: what `init` put there is named relatively.
+
+    `locks` is the copy that was initialised, whose lock files this one takes over.
+    """
+
+    def __init__(self, folder: Path, *, data: Path, locks: IacCopy | None = None):
+        self.iac = folder / "iac"
+        self._data = data
+        source = locks.iac if locks else IAC
+        shutil.copytree(source, self.iac, ignore=shutil.ignore_patterns(".terraform", "*_override.tf"))
+        (folder / "model_src").symlink_to(ROOT / "model_src")
+        setup = ROOT / ".tools" / "setup.json"
+        found = json.loads(setup.read_text()) if setup.exists() else {}
+        self._program = found.get("terraform") or "terraform"
+        self._configuration = found.get("terraform_rc")
+
+    def init(self, folder: str) -> None:
+        readonly = ("-lockfile=readonly",) if folder in ROOTS else ()
+        self.run(folder, "init", "-backend=false", *readonly)
+
+    def run(self, folder: str, *arguments: str, workspace: str | None = None) -> str:
+        """What the command printed. Raises: AssertionError when it failed."""
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))
+        }
+        environment |= {"TF_DATA_DIR": str(self._data / folder), "CHECKPOINT_DISABLE": "1"}
+        configuration = self._configuration or os.environ.get("TF_CLI_CONFIG_FILE")
+        if configuration:
+            environment["TF_CLI_CONFIG_FILE"] = configuration
+        if workspace:
+            environment["TF_WORKSPACE"] = workspace
+        done = subprocess.run(
+            [self._program, *arguments, "-no-color"],
+            cwd=self.iac / folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
