@@ -68,7 +68,7 @@ resource "aws_iam_role_policy" "ci_plan_state" {
         Sid      = "LockStates"
         Effect   = "Allow"
         Action   = ["s3:DeleteObject", "s3:PutObject"]
-        Resource = "${aws_s3_bucket.state.arn}/*.tflock"
+        Resource = "${module.state_bucket.arn}/*.tflock"
       },
       {
         Sid      = "UseStateKey"

@@ -36,7 +36,7 @@ locals {
         Sid      = "ReleaseStateLocks"
         Effect   = "Allow"
         Action   = ["s3:DeleteObject"]
-        Resource = "${aws_s3_bucket.state.arn}/*"
+        Resource = "${module.state_bucket.arn}/*"
       },
       {
         Sid      = "ReadLedger"

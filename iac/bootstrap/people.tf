@@ -26,14 +26,14 @@ locals {
       Sid       = "ListStates"
       Effect    = "Allow"
       Action    = ["s3:ListBucket"]
-      Resource  = aws_s3_bucket.state.arn
+      Resource  = module.state_bucket.arn
       Condition = { StringLike = { "s3:prefix" = ["workspaces/*"] } }
     },
     {
       Sid      = "ReadEnvironmentStates"
       Effect   = "Allow"
       Action   = ["s3:GetObject"]
-      Resource = "${aws_s3_bucket.state.arn}/workspaces/*/environment/terraform.tfstate"
+      Resource = "${module.state_bucket.arn}/workspaces/*/environment/terraform.tfstate"
     },
     {
       Sid      = "DecryptStates"

@@ -27,6 +27,9 @@ class Mutant:
 
 
 MUTANTS = {
+    "bootstrap": Mutant(
+        "deployer_statements.tf", '"iam:PermissionsBoundary"', '"aws:Any"', "role without the boundary"
+    ),
     "core": Mutant("repositories.tf", '"IMMUTABLE"', '"MUTABLE"', "Tags must be immutable"),
     "environment": Mutant(
         "variables.tf", "var.environment == terraform.workspace", 'var.environment != ""', "Missing expected"
@@ -47,7 +50,7 @@ MUTANTS = {
     "modules/retraining": Mutant(
         "state_machine.tf", "execution_data = false", "execution_data = true", "holds the token"
     ),
-    "modules/role": Mutant("role.tf", '"aws:SourceAccount"', '"aws:SourceArn"', "the account it acts for"),
+    "modules/role": Mutant("role.tf", '"aws:SourceAccount"', '"aws:Any"', "the account it acts for"),
     "modules/serving": Mutant("alarms.tf", "* 1000 ", "", "is in microseconds"),
     "modules/trigger": Mutant(
         "rules.tf", '"CompleteMultipartUpload", ', "", "A pattern with PutObject alone misses"

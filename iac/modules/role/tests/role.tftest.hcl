@@ -78,3 +78,12 @@ run "a_service_that_could_name_its_resource_must" {
 
   expect_failures = [var.source_arns]
 }
+
+run "the_example_plans" {
+  command = plan
+
+  module {
+    source = "./examples/basic"
+  }
+  providers = { aws = aws }
+}
