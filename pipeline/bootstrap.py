@@ -146,6 +146,7 @@ class RootCopy:
             root=self.root,
             data_dir=self.folder / "data",
             environ=child_environment(self.workshop, BOOTSTRAP, images={}) | self._variables(),
+            unlock_command=BOOTSTRAP.unlock_command,
             on_event=TerraformProgress(label=BOOTSTRAP.name, report=self.workshop.report),
         )
 
@@ -159,7 +160,11 @@ def make_copy(workshop: Workshop, s3: Any, holders: Holders) -> RootCopy:
     folder = workshop.settings.build / "terraform" / BOOTSTRAP.name
     shutil.rmtree(folder / "iac", ignore_errors=True)
     for part in ("bootstrap", "modules"):
-        shutil.copytree(workshop.settings.checkout / "iac" / part, folder / "iac" / part)
+        shutil.copytree(
+            workshop.settings.checkout / "iac" / part,
+            folder / "iac" / part,
+            ignore=shutil.ignore_patterns("tests", "examples"),
+        )
     bucket = state_bucket(workshop.settings, workshop.account_id)
     is_local = (folder / "local.tfstate").exists() or not bucket_exists(s3, bucket)
     return RootCopy(workshop=workshop, folder=folder, bucket=bucket, is_local=is_local, holders=holders)

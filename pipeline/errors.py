@@ -33,6 +33,10 @@ class TerraformError(PipelineError):
     exit_code = 5
 
 
+class StateLockedError(TerraformError):
+    """Somebody else holds the lock on the state, or died with it."""
+
+
 class PlanError(PipelineError):
     """The saved plan is not the one to apply: missing, changed, or applied already."""
 

@@ -48,6 +48,17 @@ class Stack:
     def apply_command(self) -> str:
         return self.plan_command.replace("plan", "apply", 1)
 
+    @property
+    def unlock_command(self) -> str:
+        """Without the lock's id."""
+        return f"mlops state unlock {f'--env {self.environment}' if self.environment else self.root}"
+
+    @property
+    def state_key(self) -> str:
+        """The state's object, as the root's backend names it."""
+        folder = f"workspaces/{self.environment}/" if self.environment else ""
+        return f"{folder}{self.root}/terraform.tfstate"
+
 
 CORE = Stack("core")
 BOOTSTRAP = Stack("bootstrap")
@@ -170,6 +181,7 @@ def open_stack(workshop: Workshop, stack: Stack, *, images: Mapping[str, str] | 
         data_dir=settings.build / "terraform" / stack.name,
         environ=child_environment(workshop, stack, images=images or {}),
         var_file=root / f"{stack.environment}.tfvars" if stack.environment else None,
+        unlock_command=stack.unlock_command,
         on_event=TerraformProgress(label=stack.environment or stack.root, report=workshop.report),
     )
     backend = {"bucket": state_bucket(settings, workshop.account_id), "region": settings.region}

@@ -13,13 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from python_terraform import IsFlagged
 from python_terraform import Terraform as CommandComposer
 
-from pipeline.errors import SetupError, TerraformError
+from pipeline.errors import SetupError, StateLockedError, TerraformError
+from pipeline.lock import find_told_lock
 
 # Terraform ends its running requests and unlocks the state when interrupted; only then is it killed.
 _INTERRUPT_GRACE_S = 30
@@ -66,6 +68,7 @@ class Terraform:
     environ: Mapping[str, str]
     var_file: Path | None = None
     timeout_s: float = 1800
+    unlock_command: str = "terraform force-unlock"
     on_event: Callable[[Event], None] = field(default=lambda _event: None)
 
     def init(self, backend: Mapping[str, str] | None = None, *, migrate: bool = False) -> None:
@@ -117,7 +120,7 @@ class Terraform:
             out, err = process.communicate()
         deadline.check(command, root=self.root)
         if process.returncode != 0:
-            raise _failure(command, root=self.root, problems=[], stderr=err or out)
+            raise self._failure(command, problems=[], stderr=err or out)
         return out
 
     def _stream(
@@ -142,7 +145,25 @@ class Terraform:
         reader.join()
         deadline.check(command, root=self.root)
         if process.returncode not in good:
-            raise _failure(command, root=self.root, problems=problems, stderr="".join(errors))
+            raise self._failure(command, problems=problems, stderr="".join(errors))
+
+    def _failure(self, command: str, *, problems: list[str], stderr: str) -> TerraformError | SetupError:
+        """Terraform's own diagnosis; a provider that cannot be had is a matter of set-up."""
+        diagnosis = "; ".join(problems) or _strip_frame(stderr) or "it gave no reason"
+        message = f"terraform {command} in {self.root.name} failed: {diagnosis}"
+        if any(mark in diagnosis.lower() for mark in _UNREACHABLE):
+            return SetupError(
+                f"{message} The AWS provider cannot be had: run `make setup`, which looks for a mirror, or "
+                "give the machine access to the Terraform registry."
+            )
+        if _NO_STATE_BUCKET in diagnosis.lower():
+            return TerraformError(f"{message} Run `mlops bootstrap` first: it makes the state bucket.")
+        if lock := find_told_lock(diagnosis):
+            return StateLockedError(
+                f"The state of {self.root.name} is locked, {lock.describe(now=datetime.now(UTC))}. Wait for its "
+                f"owner, or, if that one is dead, free it: `{self.unlock_command} --id {lock.id}`."
+            )
+        return TerraformError(message)
 
     def _start(self, command: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         composer = CommandComposer(working_dir=str(self.root), terraform_bin_path=str(self.binary))
@@ -291,20 +312,6 @@ _UNREACHABLE = (
     "failed to install provider",
 )
 _NO_STATE_BUCKET = "the referenced s3 bucket must have been previously created"
-
-
-def _failure(command: str, *, root: Path, problems: list[str], stderr: str) -> TerraformError | SetupError:
-    """Terraform's own diagnosis; a provider that cannot be had is a matter of set-up."""
-    diagnosis = "; ".join(problems) or _strip_frame(stderr) or "it gave no reason"
-    message = f"terraform {command} in {root.name} failed: {diagnosis}"
-    if any(mark in diagnosis.lower() for mark in _UNREACHABLE):
-        return SetupError(
-            f"{message} The AWS provider cannot be had: run `make setup`, which looks for a mirror, or give "
-            " the machine access to the Terraform registry."
-        )
-    if _NO_STATE_BUCKET in diagnosis.lower():
-        return TerraformError(f"{message} Run `mlops bootstrap` first: it makes the state bucket.")
-    return TerraformError(message)
 
 
 def _strip_frame(text: str) -> str:

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from pipeline.cli import demo, images, infrastructure, machine, models, serving
+from pipeline.cli import demo, images, infrastructure, machine, models, serving, state
 from pipeline.errors import PipelineError, SetupError
 
 _UNREACHABLE = (
@@ -54,6 +54,7 @@ app = typer.Typer(
 
 app.command()(machine.doctor)
 app.add_typer(machine.local, name="local")
+app.add_typer(state.state, name="state")
 for command in (
     infrastructure.bootstrap,
     images.build,
