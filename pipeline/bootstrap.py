@@ -14,6 +14,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from pipeline.adoption import find_orphans, render_imports
+from pipeline.aws import Aws
 from pipeline.errors import TerraformError
 from pipeline.plans import Manifest, claim_plan, clear_plan, utc_now
 from pipeline.policy import check_verdict
@@ -31,6 +33,7 @@ from pipeline.stack import (
 from pipeline.terraform import Applied, Terraform
 
 _OVERRIDE = "backend_override.tf.json"
+_IMPORTS = "imports.tf.json"
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,19 @@ class Holders:
 
 
 def run_bootstrap(
-    workshop: Workshop, s3: Any, holders: Holders, *, apply: bool, accepted: Collection[str] = ()
+    workshop: Workshop, aws: Aws, holders: Holders, *, apply: bool, accepted: Collection[str] = ()
 ) -> Manifest:
     """Plans and, if asked, applies the root; its state ends in the bucket. Running it again converges.
 
     `accepted` are the addresses that policy may find fault with.
     """
-    copy = make_copy(workshop, s3, holders)
+    copy = make_copy(workshop, aws.client("s3"), holders)
     terraform = copy.open_local() if copy.is_local else copy.open_remote()
     folder = plan_folder(workshop.settings, BOOTSTRAP)
+    began = folder.used.exists()
     clear_plan(folder)
+    if copy.is_local and began:
+        _adopt_orphans(terraform, aws, workshop, folder.plan)
     manifest = make_plan(terraform, folder, stack=BOOTSTRAP, commit=workshop.commit)
     if not apply:
         return manifest
@@ -75,6 +81,17 @@ def run_bootstrap(
         copy.move_to_bucket()
     save_outputs(workshop.settings, BOOTSTRAP, outputs)
     return manifest
+
+
+def _adopt_orphans(terraform: Terraform, aws: Aws, workshop: Workshop, plan: Path) -> None:
+    """Lets the coming plan import what an earlier apply made and was killed before it wrote it down."""
+    if not terraform.plan(plan):
+        return
+    orphans = find_orphans(aws, terraform.show_plan(plan), account_id=workshop.account_id)
+    if orphans:
+        names = ", ".join(orphan.id for orphan in orphans)
+        workshop.report(f"{BOOTSTRAP.name}: taking over what an earlier run left: {names}")
+        (terraform.root / _IMPORTS).write_text(json.dumps(render_imports(orphans)))
 
 
 def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], object]) -> Applied:

@@ -1,7 +1,7 @@
 """The lock on a root's Terraform state: who holds it, since when, and how it is freed by hand.
 
-Flow 1 (merge to main): Terraform takes the lock for a plan or an apply and gives it back. A Terraform that was
-killed leaves it behind, and nobody but a person can know that it is dead.
+Flow 1 (merge to main): Terraform takes the lock for a plan or an apply and gives it back. A Terraform that
+was killed leaves it behind, and nobody but a person can know that it is dead.
 
 Source: the S3 backend's `use_lockfile`: an object beside the state, written only where there is none.
 """

@@ -50,6 +50,16 @@ def parse_environment(name: str) -> Environment:
     return environment
 
 
+def check_workspace(environment: Environment, environ: Mapping[str, str]) -> None:
+    """Raises: UsageError where TF_WORKSPACE is set and means another environment."""
+    workspace = environ.get("TF_WORKSPACE")
+    if workspace and parse_environment(workspace) != environment:
+        raise UsageError(
+            f"TF_WORKSPACE is {workspace}, but {environment} is asked for. Leave one of both out, or let "
+            "them agree."
+        )
+
+
 def read_settings(environ: Mapping[str, str] = os.environ, *, start: Path | None = None) -> Settings:
     """The settings of the checkout around `start` (default: the current folder), overridden by `environ`."""
     checkout = find_checkout(start or Path.cwd())

@@ -160,8 +160,8 @@ class Terraform:
             return TerraformError(f"{message} Run `mlops bootstrap` first: it makes the state bucket.")
         if lock := find_told_lock(diagnosis):
             return StateLockedError(
-                f"The state of {self.root.name} is locked, {lock.describe(now=datetime.now(UTC))}. Wait for its "
-                f"owner, or, if that one is dead, free it: `{self.unlock_command} --id {lock.id}`."
+                f"The state of {self.root.name} is locked, {lock.describe(now=datetime.now(UTC))}. Wait for "
+                f"its owner, or, if that one is dead, free it: `{self.unlock_command} --id {lock.id}`."
             )
         return TerraformError(message)
 

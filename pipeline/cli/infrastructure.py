@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,7 @@ from pipeline import bootstrap as bootstrap_root
 from pipeline import cleanup, contract, stack, teardown
 from pipeline.cli.desk import Desk, DryRun, Env, Json
 from pipeline.plans import Manifest, count_changes, read_plan
-from pipeline.settings import Environment
+from pipeline.settings import Environment, check_workspace
 from pipeline.stack import CORE, Stack
 from pipeline.teardown import Operated
 
@@ -43,7 +44,7 @@ def bootstrap(
     desk = Desk(as_json=as_json)
     holders = bootstrap_root.Holders(tuple(deployer), github_repository)
     manifest = bootstrap_root.run_bootstrap(
-        desk.workshop, desk.aws.client("s3"), holders, apply=not dry_run, accepted=accept or ()
+        desk.workshop, desk.aws, holders, apply=not dry_run, accepted=accept or ()
     )
     bucket = stack.state_bucket(desk.settings, desk.caller.account_id)
     done = "Would make" if dry_run else "Made"
@@ -109,7 +110,11 @@ def destroy(
 
 
 def pick_stack(root: Literal["core", "environment"], environment: Environment) -> Stack:
-    return CORE if root == "core" else Stack("environment", environment)
+    """Raises: UsageError where TF_WORKSPACE means another environment than the one asked for."""
+    if root == "core":
+        return CORE
+    check_workspace(environment, os.environ)
+    return Stack("environment", environment)
 
 
 def _describe_plan(manifest: Manifest) -> dict[str, Any]:

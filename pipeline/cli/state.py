@@ -9,6 +9,7 @@ import typer
 
 from pipeline import stack
 from pipeline.cli.desk import Desk, Env, Json
+from pipeline.cli.infrastructure import pick_stack
 from pipeline.lock import StateLock, describe_age, free_lock, read_lock
 from pipeline.plans import utc_now
 from pipeline.settings import Environment
@@ -50,9 +51,7 @@ def unlock(
     desk = Desk(as_json=as_json)
     target = pick_state(root, env)
     bucket = stack.state_bucket(desk.settings, desk.caller.account_id)
-    lock = free_lock(
-        desk.aws.client("s3"), bucket, target.state_key, lock_id=lock_id, now=utc_now()
-    )
+    lock = free_lock(desk.aws.client("s3"), bucket, target.state_key, lock_id=lock_id, now=utc_now())
     desk.show(
         {"stack": target.name, "freed": True} | _describe_lock(lock),
         text=f"{target.name} is free: the lock was {lock.describe(now=utc_now())}.",
@@ -60,7 +59,7 @@ def unlock(
 
 
 def pick_state(root: Root, environment: Environment) -> Stack:
-    return Stack("environment", environment) if root == "environment" else Stack(root)
+    return Stack(root) if root == "bootstrap" else pick_stack(root, environment)
 
 
 def _describe_lock(lock: StateLock) -> dict[str, Any]:
