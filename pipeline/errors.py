@@ -111,3 +111,9 @@ class LeftOverError(PipelineError):
     """Resources are left after a teardown."""
 
     exit_code = 11
+
+
+class ConformanceError(PipelineError):
+    """The image fails checks of SageMaker's container contract."""
+
+    exit_code = 12

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from pipeline.cli import demo, images, infrastructure, machine, models, serving, state
+from pipeline.cli import conformance, demo, images, infrastructure, machine, models, serving, state
 from pipeline.errors import PipelineError, SetupError
 
 _UNREACHABLE = (
@@ -59,6 +59,7 @@ for command in (
     infrastructure.bootstrap,
     images.build,
     images.push,
+    conformance.check_image,
     infrastructure.plan,
     infrastructure.apply,
     infrastructure.destroy,

@@ -65,7 +65,7 @@ def test_every_command_in_the_readme_exists_and_the_other_way_round() -> None:
     table = README.split("## Commands")[1].split("##")[0]
     cells = " ".join(re.findall(r"^\| (.*?) \|", table, re.MULTILINE))
 
-    named = set(re.findall(r"`(?:mlops )?([a-z]+)", cells)) - {"down"}
+    named = set(re.findall(r"`(?:mlops )?([a-z-]+)", cells)) - {"down"}
 
     assert named == set(command_names(group))
 

@@ -1,0 +1,233 @@
+"""An image as containers of a Linux engine on this machine, reached at their own addresses.
+
+Not by published ports: there the engine's proxy accepts the connections, whatever the server does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import docker
+from docker.errors import APIError, ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from pipeline.conformance.client import Address
+from pipeline.conformance.program import ImageFacts, Launch, StartError
+from pipeline.errors import UsageError
+
+LABEL = "org.mlops.check-image"
+_ML = "opt/ml"
+_POLL_S = 0.05
+_LISTENING = "0A"
+_DNS_OF_ENGINE = "127.0.0.11"
+
+
+class ContainerRuntime:
+    """Runs one image. All it makes carries a label of its own and is removed by `close`."""
+
+    name: Literal["container"] = "container"
+
+    def __init__(self, client: docker.DockerClient, image: str):
+        self._client = client
+        self._label = {LABEL: uuid.uuid4().hex}
+        try:
+            found = client.images.get(image)
+        except (ImageNotFound, APIError) as error:
+            raise UsageError(
+                f"The engine has no image {image}: {error.explanation}. Build it or `docker pull` it first."
+            ) from error
+        self._image = str(found.id)
+        self.facts: ImageFacts | None = _read_facts(found)
+
+    def start(self, launch: Launch) -> ContainerProgram:
+        arguments: dict[str, Any] = {"network": self._closed_network()} if launch.offline else {}
+        with self._volume(launch) as volumes:
+            try:
+                container = self._client.containers.create(
+                    self._image,
+                    [launch.command],
+                    environment=dict(launch.environment),
+                    labels=self._label,
+                    volumes=volumes,
+                    detach=True,
+                    **arguments,
+                )
+                if not volumes:
+                    _put_tree(container, launch.tree, prefix=_ML)
+                container.start()
+            except APIError as error:
+                raise StartError(f"`docker run IMAGE {launch.command}`: {error.explanation}") from error
+        return ContainerProgram(container, launch.port)
+
+    def close(self) -> None:
+        wanted: Any = {"label": [f"{name}={value}" for name, value in self._label.items()]}
+        for container in self._client.containers.list(all=True, filters=wanted):
+            container.remove(force=True, v=True)
+        for network in self._client.networks.list(filters=wanted):
+            network.remove()
+        for volume in self._client.volumes.list(filters=wanted):
+            volume.remove()
+
+    @contextmanager
+    def _volume(self, launch: Launch) -> Iterator[dict[str, dict[str, str]]]:
+        """The mounts that give the model read-only; none where it may be written to."""
+        if not launch.read_only_model:
+            yield {}
+            return
+        volume = self._client.volumes.create(labels=self._label)
+        place = f"/{_ML}/model"
+        filler = self._client.containers.create(
+            self._image,
+            [launch.command],
+            labels=self._label,
+            volumes={volume.name: {"bind": place, "mode": "rw"}},
+        )
+        _put_tree(filler, launch.tree / "model", prefix=f"{_ML}/model")
+        filler.remove()
+        yield {volume.name: {"bind": place, "mode": "ro"}}
+
+    def _closed_network(self) -> str:
+        """A network whose containers are reached from this machine and reach nothing."""
+        found = self._client.networks.list(filters={"label": f"{LABEL}={self._label[LABEL]}"})
+        if found:
+            return str(found[0].name)
+        name = f"check-image-{self._label[LABEL][:12]}"
+        self._client.networks.create(name, driver="bridge", internal=True, labels=self._label)
+        return name
+
+
+class ContainerProgram:
+    """A running container."""
+
+    def __init__(self, container: Container, port: int):
+        self._container = container
+        self._port = port
+
+    @property
+    def address(self) -> Address:
+        self._container.reload()
+        networks = self._container.attrs["NetworkSettings"]["Networks"].values()
+        return Address(next((n["IPAddress"] for n in networks if n["IPAddress"]), "0.0.0.0"), self._port)  # noqa: S104 - of one that has ended
+
+    def wait(self, timeout_s: float) -> int | None:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._container.reload()
+            if self._container.status in ("exited", "dead"):
+                return int(self._container.attrs["State"]["ExitCode"])
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(_POLL_S)
+
+    def terminate(self) -> None:
+        try:
+            self._container.kill("SIGTERM")
+        except APIError as error:
+            if error.status_code != 409:  # it has ended
+                raise
+
+    def output(self) -> str:
+        return bytes(self._container.logs()).decode(errors="replace")
+
+    def listeners(self) -> tuple[str, ...]:
+        try:
+            done: Any = self._container.exec_run(["cat", "/proc/net/tcp", "/proc/net/tcp6"])
+        except APIError:
+            return ()  # it has ended; what it listened on cannot be told
+        return parse_listeners(done.output.decode(errors="replace")) if done.exit_code == 0 else ()
+
+    def files(self, folder: str) -> dict[str, str]:
+        return {name: hashlib.sha256(content).hexdigest() for name, content in self._members(folder)}
+
+    def read(self, file: str) -> bytes | None:
+        return next((content for _, content in self._members(file)), None)
+
+    def remove(self) -> None:
+        try:
+            self._container.remove(force=True, v=True)
+        except NotFound:
+            return
+
+    def _members(self, path: str) -> Iterator[tuple[str, bytes]]:
+        """The files at this path below /opt/ml, by their path below it; read in memory, never unpacked."""
+        try:
+            chunks, _ = self._container.get_archive(f"/{_ML}/{path}")
+        except NotFound:
+            return
+        with tempfile.TemporaryFile() as file:
+            file.writelines(chunks)
+            file.seek(0)
+            with tarfile.open(fileobj=file) as archive:
+                for member in archive:
+                    content = archive.extractfile(member) if member.isfile() else None
+                    if content is not None:
+                        yield member.name.partition("/")[2], content.read()
+
+
+def parse_listeners(table: str) -> tuple[str, ...]:
+    """`host:port` of the listening sockets in the text of /proc/net/tcp and tcp6."""
+    found = set()
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) > 3 and words[3] == _LISTENING:
+            host, _, port = words[1].partition(":")
+            found.add(f"{_parse_host(host)}:{int(port, 16)}")
+    return tuple(sorted(one for one in found if not one.startswith(_DNS_OF_ENGINE)))
+
+
+def _parse_host(text: str) -> str:
+    if len(text) == 8:
+        return ".".join(str(byte) for byte in reversed(bytes.fromhex(text)))
+    if not text.strip("0"):
+        return "0.0.0.0"  # noqa: S104 - IPv6's "any" takes IPv4 too
+    return "::1" if text.endswith("01000000") and not text[:-8].strip("0") else f"[{text}]"
+
+
+def _put_tree(container: Container, tree: Path, *, prefix: str) -> None:
+    with tempfile.TemporaryFile() as archive:
+        _pack(tree, archive, prefix=prefix)
+        archive.seek(0)
+        container.put_archive("/", archive)
+
+
+def _pack(tree: Path, file: IO[bytes], *, prefix: str) -> None:
+    """Everything belongs to root and may be read by anybody, as in a container that SageMaker starts."""
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        parts = prefix.split("/")
+        for depth in range(1, len(parts) + 1):
+            folder = tarfile.TarInfo("/".join(parts[:depth]))
+            folder.type, folder.mode, folder.mtime = tarfile.DIRTYPE, 0o755, int(time.time())
+            archive.addfile(folder, io.BytesIO())
+        for path in sorted(tree.iterdir()):
+            archive.add(path, arcname=f"{prefix}/{path.name}", filter=_as_root)
+
+
+def _as_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.mode |= 0o755 if member.isdir() else 0o644
+    member.uname = member.gname = ""
+    return member
+
+
+def _read_facts(image: Any) -> ImageFacts:
+    config = image.attrs.get("Config") or {}
+    lines = config.get("Env") or []
+    return ImageFacts(
+        os=image.attrs["Os"],
+        architecture=image.attrs["Architecture"],
+        size_bytes=image.attrs["Size"],
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        user=config.get("User") or "",
+        environment=dict(line.partition("=")[::2] for line in lines),
+        labels=config.get("Labels") or {},
+        history=tuple(str(layer.get("CreatedBy", "")) for layer in image.history()),
+    )

@@ -1,0 +1,150 @@
+"""A program folder as the image: `train` and `serve` as plain processes, as the local AWS runs them.
+
+SAGEMAKER_BASE_DIR stands for /opt/ml, SAGEMAKER_BIND_TO_PORT for 8080, and BIND_HOST is an address of this
+machine only. What only a container has (a first process that ignores signals, a mount, an image) is not seen.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pipeline.conformance.client import Address, NoAnswerError, connect
+from pipeline.conformance.program import Launch, StartError
+from pipeline.conformance.tree import hash_files
+from pipeline.errors import UsageError
+
+# On Linux all of 127/8 is this machine: who listens on 127.0.0.1 alone is not found at the second address.
+HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+_LOCALHOST = "127.0.0.1"
+_OFFLINE = Path(__file__).with_name("offline")
+
+
+class ProcessRuntime:
+    """Runs the programs of one folder."""
+
+    name: Literal["process"] = "process"
+    facts = None
+
+    def __init__(self, folder: Path):
+        self._folder = find_programs(folder)
+        self._work = Path(tempfile.mkdtemp(prefix="check-image-"))
+        self._count = 0
+
+    def start(self, launch: Launch) -> ProcessProgram:
+        program = self._folder / launch.command
+        if not program.is_file():
+            raise StartError(f"There is no program {launch.command} in {self._folder}.")
+        self._count += 1
+        home = self._work / str(self._count)
+        tree = home / "ml"
+        shutil.copytree(launch.tree, tree)
+        address = Address(HOST, _free_port())
+        log = home / "log"
+        with log.open("wb") as output:
+            try:
+                process = subprocess.Popen(
+                    _command(program),
+                    env=self._environment(launch, tree, address),
+                    cwd=home,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartError(f"{program} cannot be run: {error.strerror}.") from error
+        return ProcessProgram(process, address, tree, log)
+
+    def close(self) -> None:
+        shutil.rmtree(self._work)
+
+    def _environment(self, launch: Launch, tree: Path, address: Address) -> dict[str, str]:
+        searched = [str(_OFFLINE)] if launch.offline else []
+        return {
+            "LANG": "C.UTF-8",
+            **launch.environment,
+            "PATH": os.pathsep.join([str(self._folder), str(Path(sys.executable).parent), os.defpath]),
+            "PYTHONPATH": os.pathsep.join([*searched, str(self._folder)]),
+            "PYTHONUNBUFFERED": "1",
+            "HOME": str(tree.parent),
+            "TMPDIR": str(tree.parent),
+            "SAGEMAKER_BASE_DIR": str(tree),
+            "SAGEMAKER_BIND_TO_PORT": str(address.port),
+            "BIND_HOST": address.host,
+        }
+
+
+class ProcessProgram:
+    """A running program and all it starts: they end when it ends, as those of a container do."""
+
+    def __init__(self, process: subprocess.Popen[bytes], address: Address, tree: Path, log: Path):
+        self._process = process
+        self._tree = tree
+        self._log = log
+        self.address = address
+
+    def wait(self, timeout_s: float) -> int | None:
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        self._kill_group()
+        return 128 - code if code < 0 else code
+
+    def terminate(self) -> None:
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGTERM)
+
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def listeners(self) -> tuple[str, ...]:
+        try:
+            connect(Address(_LOCALHOST, self.address.port), timeout_s=1)[0].close()
+        except NoAnswerError:
+            return ()
+        return (f"{_LOCALHOST}:{self.address.port}",)
+
+    def files(self, folder: str) -> dict[str, str]:
+        return hash_files(self._tree / folder)
+
+    def read(self, file: str) -> bytes | None:
+        path = self._tree / file
+        return path.read_bytes() if path.is_file() else None
+
+    def remove(self) -> None:
+        self._kill_group()
+        self._process.wait()
+
+    def _kill_group(self) -> None:
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def find_programs(folder: Path) -> Path:
+    """Where `serve` and `train` are: in the folder, or where an image has them below it."""
+    for place in (folder, folder / "opt/program"):
+        if any((place / name).is_file() for name in ("serve", "train")):
+            return place.resolve()
+    raise UsageError(f"{folder} is no program folder: it has neither `serve` nor `train`.")
+
+
+def _command(program: Path) -> list[str]:
+    """Executables are executed; what is none is taken for Python, as the local AWS does."""
+    return [str(program)] if os.access(program, os.X_OK) else [sys.executable, str(program)]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])

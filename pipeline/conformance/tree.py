@@ -1,0 +1,90 @@
+"""Folders laid out as /opt/ml: a model to serve, a training job, and broken ones of both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.conformance.sample import make_noise
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    import tarfile
+else:
+    # The standard library's has no filters before 3.11.4, and Debian 12's Python is older.
+    from backports import tarfile
+
+_NOISE_BYTES = 1024
+_ADDED_CHANNEL = "conformance"
+
+
+def make_serving_tree(model: Path | None, target: Path) -> Path:
+    """`target` with the model, unpacked if it is an archive, in `model`. None: an empty folder."""
+    folder = target / "model"
+    folder.mkdir(parents=True)
+    if model is None:
+        return target
+    if model.is_dir():
+        shutil.copytree(model, folder, dirs_exist_ok=True)
+        return target
+    try:
+        with tarfile.open(model) as archive:
+            archive.extractall(folder, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise UsageError(f"{model} is neither a folder nor a model archive: {error}.") from error
+    return target
+
+
+def make_training_tree(test_dir: Path, target: Path) -> Path:
+    """A copy of a test folder as a job finds it: inputs as given, hyperparameters as strings, no results.
+
+    Source: "How Amazon SageMaker AI Provides Training Information": all hyperparameters are strings.
+    """
+    source = test_dir / "input"
+    if not (source / "data").is_dir():
+        raise UsageError(f"{test_dir} has no input/data; lay it out as /opt/ml, like container/test_dir.")
+    shutil.copytree(source, target / "input")
+    for name in ("model", "output/data", "checkpoints"):
+        (target / name).mkdir(parents=True)
+    file = target / "input/config/hyperparameters.json"
+    file.parent.mkdir(exist_ok=True)
+    values = json.loads(file.read_text()) if file.is_file() else {}
+    file.write_text(json.dumps({name: _as_string(value) for name, value in values.items()}))
+    return target
+
+
+def _as_string(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def add_channel(tree: Path) -> str:
+    """Adds a channel with the files of the first one; its name."""
+    channels = sorted(path for path in (tree / "input/data").iterdir() if path.is_dir())
+    if not channels:
+        raise UsageError("The test folder has no channel: there is no folder in input/data.")
+    shutil.copytree(channels[0], tree / "input/data" / _ADDED_CHANNEL)
+    file = tree / "input/config/inputdataconfig.json"
+    config = json.loads(file.read_text()) if file.is_file() else {}
+    described = config.get(channels[0].name, {"TrainingInputMode": "File"})
+    file.write_text(json.dumps({**config, _ADDED_CHANNEL: described}))
+    return _ADDED_CHANNEL
+
+
+def spoil_files(folder: Path) -> int:
+    """Overwrites every file with noise; how many there were."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for file in files:
+        file.write_bytes(make_noise(_NOISE_BYTES))
+    return len(files)
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """sha256 of every file in the folder, by relative path."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
