@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 TESTS ?= tests
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo check test lint fix bench docs
+.PHONY: help setup packages demo check test lint scan fix bench docs
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -32,10 +32,13 @@ lint: packages
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make fix"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary --exclude benchmarks/peers scripts benchmarks .ci
+	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary --exclude 'benchmarks/peers|scripts/checks/state_machines' scripts benchmarks .ci
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 	@$(BIN)/python -m pipeline.cli.docs --check
 	@$(BIN)/python scripts/iac_readmes.py --check
+
+scan: packages ## checkov over Terraform and the Dockerfile; its plans too with ARGS="--plans build/plans"
+	@$(BIN)/python scripts/scan.py $(ARGS)
 
 fix: packages ## formats the code and mends what the linter can mend
 	@$(BIN)/ruff check --fix --quiet .

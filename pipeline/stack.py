@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pipeline.errors import UsageError
 from pipeline.package import build_package
 from pipeline.plans import Manifest, PlanFolder, claim_plan, clear_plan, read_plan, save_manifest, utc_now
-from pipeline.policy import Verdict, check_verdict, judge_plan
+from pipeline.policy import check_verdict, judge_plan
 from pipeline.progress import TerraformProgress
 from pipeline.settings import Environment, Settings
 from pipeline.terraform import Applied, Terraform
@@ -112,17 +112,14 @@ def make_plan(
 ) -> Manifest:
     """Saves a plan, what policy says of it, and what both were made from."""
     changes = terraform.plan(folder.plan)
-    verdict = Verdict()
-    if changes:
-        representation = terraform.show_plan(folder.plan)
-        folder.representation.write_text(json.dumps(representation))
-        verdict = judge_plan(representation)
+    representation = terraform.show_plan(folder.plan)
+    folder.representation.write_text(json.dumps(representation))
     return save_manifest(
         folder,
         stack=stack.name,
         commit=commit,
         changes=changes,
-        verdict=verdict,
+        verdict=judge_plan(representation),
         inputs=inputs,
         now=utc_now(),
     )

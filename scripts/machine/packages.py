@@ -136,3 +136,27 @@ def ensure_wheels(root: Path) -> Finding:
     (folder / ".stamp").write_text(hashlib.sha256(lock.read_bytes()).hexdigest())
     detail = f"downloaded into build/wheelhouse in {time.monotonic() - started:.0f} s"
     return dataclasses.replace(check_wheels(root), detail=detail)
+
+
+def check_scanner(root: Path) -> Finding:
+    folder, lock = root / ".tools/scan", root / "requirements/scan.txt"
+    stamp = folder / "setup-stamp"
+    if stamp.exists() and stamp.read_text() == hashlib.sha256(lock.read_bytes()).hexdigest():
+        value = str(folder / "bin/python")
+        return Finding("scanner", True, "as locked in requirements/scan.txt", required=False, value=value)
+    return Finding("scanner", False, "checkov is not in .tools/scan", "make scan", required=False)
+
+
+def ensure_scanner(root: Path) -> Finding:
+    """checkov, in an environment of its own: its pins and ours exclude each other."""
+    found = check_scanner(root)
+    if found.ok:
+        return found
+    folder, lock = root / ".tools/scan", root / "requirements/scan.txt"
+    started = time.monotonic()
+    say("scanner", "installing requirements/scan.txt into .tools/scan (a minute or so) ...")
+    make_environment(folder)
+    run_pip(folder, "install", "--require-hashes", "-r", str(lock))
+    (folder / "setup-stamp").write_text(hashlib.sha256(lock.read_bytes()).hexdigest())
+    detail = f"requirements/scan.txt installed in {time.monotonic() - started:.0f} s"
+    return dataclasses.replace(check_scanner(root), detail=detail)

@@ -1,0 +1,218 @@
+"""The scan's own rules: what a state machine must say, and that nothing that vanishes goes unseen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from machine_templates import render
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
+
+import scan
+from checks import definitions
+
+DIGEST = f"registry/iris@sha256:{'0' * 64}"
+
+
+def machine() -> dict[str, Any]:
+    """A definition that breaks no rule: a job, and a function that deploys."""
+    bounded = {
+        "Type": "Task",
+        "TimeoutSeconds": 60,
+        "Retry": [{"ErrorEquals": ["A"], "JitterStrategy": "FULL", "MaxAttempts": 3}],
+        "Catch": [{"ErrorEquals": ["States.ALL"], "Next": "End"}],
+        "ResultPath": "$.result",
+    }
+    job = {
+        "AlgorithmSpecification": {"TrainingImage": DIGEST},
+        "ResourceConfig": {"VolumeKmsKeyId": "key", "InstanceCount": 1},
+        "OutputDataConfig": {"KmsKeyId": "key"},
+        "EnableNetworkIsolation": True,
+        "EnableInterContainerTrafficEncryption": True,
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+    }
+    serving = {"network_isolation": True, "instance_count": 2, "traffic": {"type": "CANARY"}}
+    sagemaker, function = (
+        "arn:aws:states:::sagemaker:createTrainingJob.sync",
+        "arn:aws:states:::lambda:invoke",
+    )
+    deploy = {
+        "Resource": function,
+        "Parameters": {"Payload": {"serving": serving}},
+        "ResultSelector": {"a": 1},
+    }
+    states = {
+        "Train": {**bounded, "Resource": sagemaker, "Parameters": job},
+        "Deploy": {**bounded, **deploy},
+        "End": {"Type": "Succeed"},
+    }
+    whole = {"TimeoutSeconds": 100, "StartAt": "Train", "States": states}
+    return dict(json.loads(json.dumps(whole)))  # nothing is shared by two states
+
+
+def training(machine: dict[str, Any]) -> dict[str, Any]:
+    parameters: dict[str, Any] = machine["States"]["Train"]["Parameters"]
+    return parameters
+
+
+def endpoint(machine: dict[str, Any]) -> dict[str, Any]:
+    serving: dict[str, Any] = machine["States"]["Deploy"]["Parameters"]["Payload"]["serving"]
+    return serving
+
+
+RULES = [
+    definitions.find_unbounded,
+    definitions.find_unprotected_jobs,
+    definitions.find_open_traffic,
+    definitions.find_moving_images,
+    definitions.find_unprotected_endpoints,
+    definitions.find_data_in_state,
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_sound_definition_breaks_no_rule(rule: Callable[[Any], Any]) -> None:
+    assert list(rule(machine())) == []
+
+
+@pytest.mark.parametrize("rule", [definitions.find_unbounded, definitions.find_data_in_state])
+@pytest.mark.parametrize("name", ["retraining", "release"])
+def test_our_state_machines_are_bounded_and_small(name: str, rule: Callable[[Any], Any]) -> None:
+    assert list(rule(render(name))) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule", "fault"),
+    [
+        (
+            lambda m: m["States"]["Train"].pop("TimeoutSeconds"),
+            definitions.find_unbounded,
+            "Train has no TimeoutSeconds",
+        ),
+        (
+            lambda m: m["States"]["Train"]["Retry"][0].pop("JitterStrategy"),
+            definitions.find_unbounded,
+            "Train is not retried with jitter",
+        ),
+        (
+            lambda m: m["States"]["Train"].pop("Catch"),
+            definitions.find_unbounded,
+            "Train does not catch States.ALL",
+        ),
+        (
+            lambda m: m.pop("TimeoutSeconds"),
+            definitions.find_unbounded,
+            "the machine has no TimeoutSeconds",
+        ),
+        (
+            lambda m: training(m)["ResourceConfig"].pop("VolumeKmsKeyId"),
+            definitions.find_unprotected_jobs,
+            "Train: the volume has no KMS key",
+        ),
+        (
+            lambda m: training(m)["OutputDataConfig"].pop("KmsKeyId"),
+            definitions.find_unprotected_jobs,
+            "Train: the output has no KMS key",
+        ),
+        (
+            lambda m: training(m).pop("EnableNetworkIsolation"),
+            definitions.find_unprotected_jobs,
+            "Train: no network isolation",
+        ),
+        (
+            lambda m: training(m).pop("StoppingCondition"),
+            definitions.find_unprotected_jobs,
+            "Train: no MaxRuntimeInSeconds",
+        ),
+        (
+            lambda m: (
+                training(m)["ResourceConfig"].update(InstanceCount=2)
+                or training(m).update(EnableInterContainerTrafficEncryption=False)
+            ),
+            definitions.find_open_traffic,
+            "Train: instances talk to each other unencrypted",
+        ),
+        (
+            lambda m: training(m)["AlgorithmSpecification"].update(TrainingImage="repository:latest"),
+            definitions.find_moving_images,
+            "Train: repository:latest is not named by digest",
+        ),
+        (
+            lambda m: m["States"]["Train"].update(ResultPath="$"),
+            definitions.find_data_in_state,
+            "Train replaces the whole state by its result",
+        ),
+        (
+            lambda m: m["States"]["Deploy"].pop("ResultSelector"),
+            definitions.find_data_in_state,
+            "Deploy keeps the whole answer of the function",
+        ),
+        (
+            lambda m: endpoint(m).update(network_isolation=False),
+            definitions.find_unprotected_endpoints,
+            "Deploy: the model's container reaches the network",
+        ),
+        (
+            lambda m: endpoint(m).update(instance_count=1),
+            definitions.find_unprotected_endpoints,
+            "Deploy: CANARY of one instance",
+        ),
+    ],
+)
+def test_a_damaged_definition_is_found(
+    damage: Callable[[Any], Any], rule: Callable[[Any], Any], fault: str
+) -> None:
+    definition = machine()
+
+    damage(definition)
+
+    assert list(rule(definition)) == [fault]
+
+
+def check(identifier: str, resource: str = "aws_s3_bucket.a", **more: Any) -> dict[str, Any]:
+    return {
+        "check_id": identifier,
+        "resource": resource,
+        "file_path": "/main.tf",
+        "check_name": "Ensure it",
+        "file_line_range": [3, 9],
+        "check_result": {"suppress_comment": "because"},
+        **more,
+    }
+
+
+def report(**results: Any) -> dict[str, Any]:
+    return {"summary": {"parsing_errors": 0}, "results": results}
+
+
+def test_a_report_is_read_into_passes_failures_and_skips() -> None:
+    outcome = scan.read_report(
+        report(
+            passed_checks=[check("CKV_2"), check("CKV_1"), check("CKV_1")],
+            failed_checks=[check("CKV_3", details=["no key"])],
+            skipped_checks=[check("CKV_4")],
+        )
+    )
+
+    assert outcome.passes == {"aws_s3_bucket.a": ["CKV_1", "CKV_2"]}
+    assert outcome.failures == ["CKV_3 aws_s3_bucket.a main.tf:3: Ensure it (no key)"]
+    assert outcome.skips == ["CKV_4 aws_s3_bucket.a main.tf:3: Ensure it: because"]
+
+
+def test_a_check_that_vanished_and_one_that_came_are_both_named() -> None:
+    told = scan.compare({"a": ["CKV_1", "CKV_3"]}, {"a": ["CKV_1", "CKV_2"]})
+
+    assert told == ["a passes CKV_2 no longer", "a passes CKV_3, which is not expected"]
+
+
+@pytest.mark.parametrize(
+    "empty", [report(), {"summary": {"parsing_errors": 1}, "results": {"parsing_errors": ["main.tf"]}}]
+)
+def test_a_scan_that_read_nothing_is_no_success(empty: dict[str, Any]) -> None:
+    with pytest.raises(SystemExit, match=r"checkov (scanned nothing|cannot read)"):
+        scan.read_report(empty)
