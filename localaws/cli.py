@@ -1,4 +1,4 @@
-"""`python -m localaws up|down|status`.
+"""`python -m localaws up|down|status|interrupt`.
 
 Exit codes: 0, 1 for a failure, 2 for wrong usage, 3 when the machine is not ready.
 """
@@ -95,6 +95,16 @@ def status(state_dir: StateDir = DEFAULT_STATE_DIR, as_json: Json = False) -> No
         return
     for name, value in vars(found).items():
         typer.echo(f"{name}: {value}")
+
+
+@app.command()
+def interrupt(
+    training_job: Annotated[str, typer.Argument(help="A training job with EnableManagedSpotTraining.")],
+    state_dir: StateDir = DEFAULT_STATE_DIR,
+) -> None:
+    """Take the Spot instance of a training job back, as AWS does; the job goes on from its checkpoints."""
+    control.interrupt(Settings(0, state_dir.resolve()), training_job)
+    typer.echo(f"The Spot instance of {training_job} is taken back.")
 
 
 @app.command(hidden=True)

@@ -37,6 +37,7 @@ from localaws.settings import HOST, REGION, STATE_DIR_VARIABLE, Settings
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 60.0
+ORDER_TIMEOUT_S = 10.0
 # What a job or a Lambda started by the server may see of the caller's environment.
 INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "DOCKER_HOST", "DOCKER_CONFIG", "VIRTUAL_ENV")
 
@@ -98,6 +99,27 @@ def stop(settings: Settings) -> bool:
     return pid is not None
 
 
+def interrupt(settings: Settings, training_job: str, *, timeout_s: float = ORDER_TIMEOUT_S) -> None:
+    """Has the Spot instance of a training job taken back: SIGTERM, and two minutes to end.
+
+    Raises: LocalAwsError when no Spot training job of that name is at work.
+    """
+    order = settings.interruptions_dir / Path(training_job).name
+    if running_pid(settings) is None:
+        raise LocalAwsError(f"No local AWS of {settings.state_dir} is running.")
+    order.parent.mkdir(parents=True, exist_ok=True)
+    order.touch()
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if not order.exists():
+            return
+        time.sleep(0.05)
+    order.unlink(missing_ok=True)
+    raise LocalAwsError(
+        f"No training job '{training_job}' is in training on a Spot instance (EnableManagedSpotTraining)."
+    )
+
+
 def remove_left_overs(settings: Settings) -> None:
     """Ends what a killed server of this state directory left, and removes its scratch files."""
     deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -147,9 +169,14 @@ def running_pid(settings: Settings) -> int | None:
 
 
 def _is_server(pid: int, settings: Settings) -> bool:
-    command = subprocess.run(["ps", "-o", "stat=,args=", "-p", str(pid)], capture_output=True, text=True)
-    line = command.stdout.strip()
+    line = _process_line(pid, "stat=,args=")
     return "localaws serve" in line and str(settings.state_dir) in line and not line.startswith("Z")
+
+
+def _process_line(pid: int, columns: str) -> str:
+    """What `ps` says of a process, uncut whatever COLUMNS is; nothing where there is none."""
+    command = ["ps", "-ww", "-o", columns, "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
 
 @contextlib.contextmanager
@@ -279,7 +306,7 @@ def _create_people(settings: Settings, root: Keys) -> dict[str, Keys]:
 def _wait_until_gone(pid: int) -> None:
     deadline = time.monotonic() + STOP_TIMEOUT_S
     while time.monotonic() < deadline:
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout
+        state = _process_line(pid, "stat=")
         if not state or state.startswith("Z"):
             return
         time.sleep(0.05)

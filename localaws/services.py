@@ -42,7 +42,7 @@ class Services:
         platform = Platform(
             images, settings.work_dir / "trees", processes=processes, containers=self._containers
         )
-        self.sagemaker = SageMaker(platform)
+        self.sagemaker = SageMaker(platform, interruptions=settings.interruptions_dir)
         tags.register_with_tagging(self.sagemaker.store)
         register("sagemaker", self.sagemaker.api.handle_request)
         register("sagemaker-runtime", self.sagemaker.runtime_api.handle_request, iam_namespace="sagemaker")

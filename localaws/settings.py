@@ -82,6 +82,11 @@ class Settings:
         return self.work_dir / "pulled-images"
 
     @property
+    def interruptions_dir(self) -> Path:
+        """Orders to take Spot instances back: an empty file of the training job's name."""
+        return self.work_dir / "interruptions"
+
+    @property
     def work_dir(self) -> Path:
         """Scratch of the running server: blobs, job directories, temporary files. Gone after `down`."""
         return self.state_dir / "work"

@@ -73,16 +73,21 @@ class Checkpoints:
 
         Raises: StoppedError if SIGTERM has arrived and the training is not done.
         """
-        interrupted = self._interruption.arrived
-        if interrupted or self._clock() - self._written_s >= self._interval_s:
-            write_checkpoint(Checkpoint(self._fingerprint, iterations, state()), self._folder)
-            self._written_s = self._clock()
+        written = self._clock() - self._written_s >= self._interval_s
+        if written:
+            self._write(iterations, state)
         self._log(f"{iterations} of {total} iterations are done.")
-        if interrupted and iterations < total:
+        if self._interruption.arrived and iterations < total:
+            if not written:
+                self._write(iterations, state)
             raise StoppedError(
                 f"SIGTERM arrived after {iterations} of {total} iterations, which are in {self._folder}; "
                 "the same job with the same checkpoints goes on there."
             )
+
+    def _write(self, iterations: int, state: Callable[[], Arrays]) -> None:
+        write_checkpoint(Checkpoint(self._fingerprint, iterations, state()), self._folder)
+        self._written_s = self._clock()
 
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:

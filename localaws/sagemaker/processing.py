@@ -11,19 +11,16 @@ import time
 from pathlib import Path
 
 from localaws.errors import ValidationError
-from localaws.mends.role_sessions import RoleError
-from localaws.runtime.errors import ClientFaultError, JobError
-from localaws.runtime.platform import Platform
+from localaws.runtime.errors import ClientFaultError
 from localaws.runtime.workload import ML_ROOT, Workload
 from localaws.sagemaker import transfer
-from localaws.sagemaker.catalogue import Catalogue
-from localaws.sagemaker.events import StateChanges
+from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.kinds import PROCESSING_JOB
 from localaws.sagemaker.logs import LogStream
 from localaws.sagemaker.roles import ExecutionRole, check_role
-from localaws.sagemaker.runs import Ending, Run, Runs, require_in_progress
+from localaws.sagemaker.runs import Ending, Run
 from localaws.schema import Members
-from localaws.service import Call, Operation
+from localaws.service import Call
 from localaws.store import Scope
 
 LOG_GROUP = "/aws/sagemaker/ProcessingJobs"
@@ -31,23 +28,10 @@ DEFAULT_MAX_RUNTIME_S = 86_400
 MAX_MESSAGE_CHARACTERS = 1024
 
 
-class ProcessingJobs:
+class ProcessingJobs(Jobs):
     """Every processing job, and the threads of those that run."""
 
-    def __init__(self, catalogue: Catalogue, changes: StateChanges, platform: Platform, runs: Runs):
-        self._catalogue = catalogue
-        self._changes = changes
-        self._platform = platform
-        self._runs = runs
-
-    def operations(self) -> dict[str, Operation]:
-        kept = self._catalogue.operations(PROCESSING_JOB)
-        return {
-            "CreateProcessingJob": self.create,
-            "StopProcessingJob": self.stop,
-            "DescribeProcessingJob": kept["DescribeProcessingJob"],
-            "ListProcessingJobs": kept["ListProcessingJobs"],
-        }
+    kind = PROCESSING_JOB
 
     def create(self, call: Call) -> Members:
         for local_path in local_paths(call.params):
@@ -56,31 +40,13 @@ class ProcessingJobs:
         check_role(call.params["RoleArn"])
         job = self._catalogue.create(PROCESSING_JOB, call, ProcessingJobStatus="InProgress")
         self._changes.publish(PROCESSING_JOB, call.scope, job)
-        self._runs.start(
-            PROCESSING_JOB, call.scope, job["ProcessingJobName"], lambda run: self._run(call.scope, job, run)
-        )
-        return job
 
-    def stop(self, call: Call) -> Members:
-        job = self._catalogue.get(PROCESSING_JOB, call.scope, call.params["ProcessingJobName"])
-        with self._catalogue.store.lock:
-            require_in_progress(PROCESSING_JOB, job)
-            self._enter(call.scope, job, "Stopping")
-        self._runs.stop(PROCESSING_JOB, call.scope, job["ProcessingJobName"])
-        return {}
-
-    def _run(self, scope: Scope, job: Members, run: Run) -> None:
-        role = ExecutionRole(scope, job["RoleArn"], session_name="SageMaker")
-        try:
+        def work(run: Run, role: ExecutionRole) -> None:
             with self._platform.tree() as tree:
-                self._run_in(tree, scope, job, run=run, role=role)
-        except RoleError as error:
-            self._end(scope, job, "Failed", reason=f"ClientError: {error}")
-        except JobError as error:
-            self._end(scope, job, "Stopped" if run.stopping else "Failed", reason=error.reason)
-        except Exception as error:
-            self._end(scope, job, "Failed", reason=f"InternalServerError: the local AWS failed: {error}")
-            raise
+                self._run_in(tree, call.scope, job, run=run, role=role)
+
+        self._start(call.scope, job, work, role_arn=job["RoleArn"])
+        return job
 
     def _run_in(self, tree: Path, scope: Scope, job: Members, *, run: Run, role: ExecutionRole) -> None:
         s3 = role.client("s3")
@@ -103,25 +69,13 @@ class ProcessingJobs:
             role.client("logs"), LOG_GROUP, f"{job['ProcessingJobName']}/algo-1-{int(time.time())}"
         )
         job["ProcessingStartTime"] = time.time()
-        ending = self._execute(workload, job, run=run, log=log)
+        limit_s = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_S)
+        ending = self._execute(workload, run, log=log, limit_s=limit_s)
         message = tree / "output/message"
         if message.is_file():
             job["ExitMessage"] = message.read_text(errors="replace")[:MAX_MESSAGE_CHARACTERS]
         upload_outputs(s3, tree, job)
         self._finish(scope, job, ending)
-
-    def _execute(self, workload: Workload, job: Members, *, run: Run, log: LogStream) -> Ending:
-        limit_s = job.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_S)
-        running = None
-        try:
-            running = self._platform.start(workload, log.write)
-            ending = run.to_end(running, limit_s=limit_s)
-            running.collect()
-        finally:
-            if running is not None:
-                running.remove()
-            log.close()
-        return ending
 
     def _finish(self, scope: Scope, job: Members, ending: Ending) -> None:
         if ending.by == "time limit":

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 STOP_GRACE_S = 120.0
 SHUTDOWN_GRACE_S = 5.0
 
-EndedBy = Literal["itself", "stop", "time limit"]
+EndedBy = Literal["itself", "stop", "time limit", "interruption"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Run:
         self._lock = threading.Lock()
         self.stopping_event = threading.Event()
         self._running: Running | None = None
+        self._interrupted = False
         self.grace_s = STOP_GRACE_S
 
     @property
@@ -64,10 +65,18 @@ class Run:
         if running is not None:
             running.stop(self.grace_s)
 
+    def interrupt(self) -> None:
+        """Takes the instance away from the program, if one runs on it; the job is to go on later."""
+        with self._lock:
+            running = self._running
+            self._interrupted = running is not None
+        if running is not None:
+            running.stop(self.grace_s)
+
     def to_end(self, running: Running, *, limit_s: float | None) -> Ending:
         """Waits for the program's end, or brings it about at the time limit."""
         with self._lock:
-            self._running = running
+            self._running, self._interrupted = running, False
             stopping = self.stopping
         if stopping:
             running.stop(self.grace_s)
@@ -75,7 +84,10 @@ class Run:
         if code is None:
             running.stop(self.grace_s)
             return Ending(running.wait(None) or 0, "time limit")
-        return Ending(code, "stop" if self.stopping else "itself")
+        with self._lock:
+            self._running = None
+            by: EndedBy = "interruption" if self._interrupted else "itself"
+        return Ending(code, "stop" if self.stopping else by)
 
 
 class Runs:

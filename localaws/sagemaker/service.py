@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from localaws.runtime.platform import Platform
 from localaws.sagemaker import definitions, models, tags
 from localaws.sagemaker.catalogue import Catalogue
@@ -22,18 +24,19 @@ from localaws.store import Store
 class SageMaker:
     """The control plane, and everything that runs because of it."""
 
-    def __init__(self, platform: Platform):
+    def __init__(self, platform: Platform, *, interruptions: Path):
         self.store = Store()
         catalogue = Catalogue(self.store)
         changes = StateChanges(self.store)
         self._runs = Runs()
         self._metrics = Metrics()
         self._endpoints = Endpoints(catalogue, changes, platform)
+        training = TrainingJobs(catalogue, changes, platform, self._runs, interruptions=interruptions)
         operations = {
             **definitions.operations(catalogue),
             **models.operations(catalogue),
             **ModelPackages(catalogue, changes).operations(),
-            **TrainingJobs(catalogue, changes, platform, self._runs).operations(),
+            **training.operations(),
             **ProcessingJobs(catalogue, changes, platform, self._runs).operations(),
             **TransformJobs(catalogue, changes, platform, self._runs).operations(),
             **self._endpoints.operations(),

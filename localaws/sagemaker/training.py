@@ -12,32 +12,34 @@ import threading
 import time
 from pathlib import Path
 
-from localaws.errors import AwsError
-from localaws.mends.role_sessions import RoleError
+from localaws.errors import AwsError, ValidationError
 from localaws.runtime.archives import pack
 from localaws.runtime.errors import ClientFaultError, JobError
 from localaws.runtime.platform import Platform
-from localaws.runtime.workload import Workload
+from localaws.runtime.workload import ML_ROOT, Workload
 from localaws.sagemaker import transfer
 from localaws.sagemaker.catalogue import Catalogue
 from localaws.sagemaker.events import StateChanges
+from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.kinds import TRAINING_JOB
 from localaws.sagemaker.logs import LogStream
 from localaws.sagemaker.roles import ExecutionRole, check_role
-from localaws.sagemaker.runs import Ending, Run, Runs, require_in_progress
+from localaws.sagemaker.runs import Ending, Run, Runs
 from localaws.schema import Members
-from localaws.service import Call, Operation
+from localaws.service import Call
 from localaws.store import Scope
 
 LOG_GROUP = "/aws/sagemaker/TrainingJobs"
 DEFAULT_MAX_RUNTIME_S = 86_400
 CHECKPOINT_INTERVAL_S = 2.0
-RESULTS = ("model", "output", "checkpoints")
+SPOT_INTERVAL_S = 0.1
+RESULTS = ("model", "output")
 _MESSAGES = {
     "Starting": "Preparing the instances for training",
     "Downloading": "Downloading input data",
     "Training": "Training image download completed. Training in progress.",
     "Uploading": "Uploading generated training model",
+    "Interrupted": "Training job interrupted: the Spot instance was taken back",
     "Stopping": "Stopping the training job",
     "Stopped": "Training job stopped",
     "Completed": "Training job completed",
@@ -50,26 +52,27 @@ class AlgorithmError(JobError):
     """The program ended with an exit code other than 0."""
 
 
-class TrainingJobs:
+class TrainingJobs(Jobs):
     """Every training job, and the threads of those that run."""
 
-    def __init__(self, catalogue: Catalogue, changes: StateChanges, platform: Platform, runs: Runs):
-        self._catalogue = catalogue
-        self._changes = changes
-        self._platform = platform
-        self._runs = runs
+    kind = TRAINING_JOB
 
-    def operations(self) -> dict[str, Operation]:
-        kept = self._catalogue.operations(TRAINING_JOB)
-        return {
-            "CreateTrainingJob": self.create,
-            "StopTrainingJob": self.stop,
-            "DescribeTrainingJob": kept["DescribeTrainingJob"],
-            "ListTrainingJobs": kept["ListTrainingJobs"],
-        }
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        changes: StateChanges,
+        platform: Platform,
+        runs: Runs,
+        *,
+        interruptions: Path,
+    ):
+        """`interruptions` is the directory where `localaws interrupt` leaves its orders."""
+        super().__init__(catalogue, changes, platform, runs)
+        self._interruptions = interruptions
 
     def create(self, call: Call) -> Members:
         check_supported(call.params)
+        check_spot(call.params)
         check_role(call.params["RoleArn"])
         job = self._catalogue.create(
             TRAINING_JOB,
@@ -77,39 +80,34 @@ class TrainingJobs:
             TrainingJobStatus="InProgress",
             SecondaryStatus="Starting",
             SecondaryStatusTransitions=[],
+            TrainingTimeInSeconds=0,
+            BillableTimeInSeconds=0,
         )
         self._enter(call.scope, job, "Starting")
-        self._runs.start(
-            TRAINING_JOB, call.scope, job["TrainingJobName"], lambda run: self._run(call.scope, job, run)
-        )
+
+        def work(run: Run, role: ExecutionRole) -> None:
+            while self._train(call.scope, job, run=run, role=role).by == "interruption":
+                self._enter(call.scope, job, "Interrupted")
+                self._enter(call.scope, job, "Starting")
+
+        self._start(call.scope, job, work, role_arn=job["RoleArn"])
         return job
 
-    def stop(self, call: Call) -> Members:
-        job = self._catalogue.get(TRAINING_JOB, call.scope, call.params["TrainingJobName"])
-        with self._catalogue.store.lock:
-            require_in_progress(TRAINING_JOB, job)
-            self._enter(call.scope, job, "Stopping", status="Stopping")
-        self._runs.stop(TRAINING_JOB, call.scope, job["TrainingJobName"])
-        return {}
+    def _train(self, scope: Scope, job: Members, *, run: Run, role: ExecutionRole) -> Ending:
+        """How the program ended on one instance; one that is taken back leaves its checkpoints in S3."""
+        with self._platform.tree() as tree:
+            s3 = role.client("s3")
+            ending = self._run_in(tree, scope, job, run=run, role=role)
+            if ending.by == "interruption":
+                return ending
+            if ending.by == "itself" and ending.exit_code != 0:
+                raise AlgorithmError(f"AlgorithmError: {read_failure(tree)}, exit code: {ending.exit_code}")
+            self._enter(scope, job, "Uploading", job_status=job["TrainingJobStatus"])
+            job["ModelArtifacts"] = {"S3ModelArtifacts": upload_results(s3, tree, job)}
+            self._finish(scope, job, ending)
+            return ending
 
-    def _run(self, scope: Scope, job: Members, run: Run) -> None:
-        name = job["TrainingJobName"]
-        role = ExecutionRole(scope, job["RoleArn"], session_name="SageMaker")
-        try:
-            with self._platform.tree() as tree:
-                self._run_in(tree, scope, job, run=run, role=role)
-        except RoleError as error:
-            self._fail(scope, job, f"ClientError: {error}")
-        except JobError as error:
-            if run.stopping:
-                self._enter(scope, job, "Stopped", status="Stopped")
-            else:
-                self._fail(scope, job, error.reason)
-        except Exception as error:
-            self._fail(scope, job, f"InternalServerError: the local AWS failed on {name}: {error}")
-            raise
-
-    def _run_in(self, tree: Path, scope: Scope, job: Members, *, run: Run, role: ExecutionRole) -> None:
+    def _run_in(self, tree: Path, scope: Scope, job: Members, *, run: Run, role: ExecutionRole) -> Ending:
         s3 = role.client("s3")
         algorithm = job["AlgorithmSpecification"]
         image = self._platform.images.find(
@@ -126,65 +124,82 @@ class TrainingJobs:
             entrypoint=tuple(algorithm.get("ContainerEntrypoint", [])),
             arguments=tuple(algorithm.get("ContainerArguments", ["train"])),
             environment=platform_environment(scope, job),
-            results=RESULTS,
+            results=(*RESULTS, *([checkpoint_name(job)] if "CheckpointConfig" in job else [])),
         )
         log = LogStream(role.client("logs"), LOG_GROUP, f"{job['TrainingJobName']}/algo-1-{int(time.time())}")
         self._enter(scope, job, "Training")
-        job["TrainingStartTime"] = time.time()
-        ending = self._execute(workload, job, run=run, log=log, s3=s3)
-        job["TrainingEndTime"] = time.time()
-        job["TrainingTimeInSeconds"] = job["BillableTimeInSeconds"] = max(
-            1, round(job["TrainingEndTime"] - job["TrainingStartTime"])
-        )
-        if ending.by == "itself" and ending.exit_code != 0:
-            raise AlgorithmError(f"AlgorithmError: {read_failure(tree)}, exit code: {ending.exit_code}")
-        self._enter(scope, job, "Uploading", status=job["TrainingJobStatus"])
-        job["ModelArtifacts"] = {"S3ModelArtifacts": upload_results(s3, tree, job)}
-        self._finish(scope, job, ending)
-
-    def _execute(self, workload: Workload, job: Members, *, run: Run, log: LogStream, s3: object) -> Ending:
+        begun = time.time()
+        job.setdefault("TrainingStartTime", begun)
         limit_s = job["StoppingCondition"].get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_S)
-        running = None
-        with CheckpointSync(s3, workload.tree, job):
-            try:
-                running = self._platform.start(workload, log.write)
-                ending = run.to_end(running, limit_s=limit_s)
-                running.collect()
-            finally:
-                if running is not None:
-                    running.remove()
-                log.close()
+        with CheckpointSync(s3, tree, job), SpotInstance(self._interruptions, job, run):
+            ending = self._execute(
+                workload, run, log=log, limit_s=max(0.0, limit_s - job["TrainingTimeInSeconds"])
+            )
+        job["TrainingEndTime"] = time.time()
+        spent_s = max(1, round(job["TrainingEndTime"] - begun))
+        job["TrainingTimeInSeconds"] += spent_s
+        job["BillableTimeInSeconds"] += spent_s
         return ending
 
     def _finish(self, scope: Scope, job: Members, ending: Ending) -> None:
         if ending.by == "itself":
-            self._enter(scope, job, "Completed", status="Completed")
+            self._end(scope, job, "Completed")
         elif ending.by == "stop":
-            self._enter(scope, job, "Stopped", status="Stopped")
+            self._end(scope, job, "Stopped")
         else:
-            self._enter(scope, job, "MaxRuntimeExceeded", status="Stopped")
+            self._enter(scope, job, "MaxRuntimeExceeded", job_status="Stopped")
 
-    def _fail(self, scope: Scope, job: Members, reason: str) -> None:
-        job["FailureReason"] = reason[:1024]
-        job.setdefault("TrainingEndTime", time.time())
-        self._enter(scope, job, "Failed", status="Failed")
+    def _end(self, scope: Scope, job: Members, status: str, *, reason: str | None = None) -> None:
+        if reason is not None:
+            job["FailureReason"] = reason[:1024]
+            job.setdefault("TrainingEndTime", time.time())
+        self._enter(scope, job, status, job_status=status)
 
-    def _enter(self, scope: Scope, job: Members, secondary: str, *, status: str | None = None) -> None:
+    def _enter(self, scope: Scope, job: Members, status: str, *, job_status: str | None = None) -> None:
         """Moves the job to a secondary status, and to a status, and tells EventBridge."""
         now = time.time()
         with self._catalogue.store.lock:
             transitions = job["SecondaryStatusTransitions"]
             if transitions and "EndTime" not in transitions[-1]:
                 transitions[-1]["EndTime"] = now
-            message = job.get("FailureReason") if secondary == "Failed" else _MESSAGES[secondary]
-            transition = {"Status": secondary, "StartTime": now, "StatusMessage": message}
-            if status in ("Completed", "Failed", "Stopped"):
+            message = job.get("FailureReason") if status == "Failed" else _MESSAGES[status]
+            transition = {"Status": status, "StartTime": now, "StatusMessage": message}
+            if job_status in ("Completed", "Failed", "Stopped"):
                 transition["EndTime"] = now
             transitions.append(transition)
-            job.update(SecondaryStatus=secondary, LastModifiedTime=now)
-            if status is not None:
-                job["TrainingJobStatus"] = status
+            job.update(SecondaryStatus=status, LastModifiedTime=now)
+            if status == "Stopping":
+                job_status = status
+            if job_status is not None:
+                job["TrainingJobStatus"] = job_status
         self._changes.publish(TRAINING_JOB, scope, job)
+
+
+class SpotInstance:
+    """The instance of a managed Spot job: it is taken back when an order of the job's name is left for it."""
+
+    def __init__(self, orders: Path, job: Members, run: Run):
+        self._order = orders / job["TrainingJobName"]
+        self._spot = job.get("EnableManagedSpotTraining", False)
+        self._run = run
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        if self._spot:
+            self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._spot:
+            self._done.set()
+            self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(SPOT_INTERVAL_S):
+            if self._order.exists():
+                self._order.unlink()
+                self._run.interrupt()
+                return
 
 
 class CheckpointSync:
@@ -192,8 +207,8 @@ class CheckpointSync:
 
     def __init__(self, s3: object, tree: Path, job: Members):
         self._s3 = s3
-        self._directory = tree / "checkpoints"
         self._uri = job.get("CheckpointConfig", {}).get("S3Uri")
+        self._directory = tree / checkpoint_name(job) if self._uri else tree
         self._done = threading.Event()
         self._seen: dict[Path, float] = {}
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -220,6 +235,21 @@ class CheckpointSync:
                 transfer.upload_file(self._s3, file, uri, kms_key_id=None)
 
 
+def check_spot(params: Members) -> None:
+    """Raises: ValidationError where AWS would not let a Spot job wait for an instance."""
+    condition = params["StoppingCondition"]
+    wait_s = condition.get("MaxWaitTimeInSeconds")
+    if not params.get("EnableManagedSpotTraining", False):
+        if wait_s is not None:
+            raise ValidationError("MaxWaitTimeInSeconds is only for jobs with EnableManagedSpotTraining.")
+        return
+    if wait_s is None or wait_s < condition.get("MaxRuntimeInSeconds", DEFAULT_MAX_RUNTIME_S):
+        raise ValidationError(
+            "Invalid MaxWaitTimeInSeconds. It must be present and be greater than or equal to "
+            "MaxRuntimeInSeconds"
+        )
+
+
 def check_supported(params: Members) -> None:
     """Raises: AwsError for what this local AWS does not do."""
     unsupported = {
@@ -236,8 +266,10 @@ def check_supported(params: Members) -> None:
 
 def write_tree(tree: Path, job: Members) -> None:
     """Makes the directories of /opt/ml and the files that describe the job."""
-    for name in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
+    for name in ("input/config", "input/data", "model", "output/data", "code"):
         (tree / name).mkdir(parents=True)
+    if "CheckpointConfig" in job:
+        (tree / checkpoint_name(job)).mkdir(parents=True, exist_ok=True)
     host = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
     instance_type = job["ResourceConfig"].get("InstanceType", "")
     group = {"instance_group_name": "homogeneousCluster", "instance_type": instance_type, "hosts": ["algo-1"]}
@@ -281,11 +313,19 @@ def download_channels(s3: object, tree: Path, job: Members) -> None:
             transfer.download_prefix(s3, source["S3Uri"], target)
 
 
+def checkpoint_name(job: Members) -> str:
+    """Where checkpoints are below /opt/ml. Raises: ClientFaultError for another place."""
+    path = job["CheckpointConfig"].get("LocalPath", f"{ML_ROOT}/checkpoints").rstrip("/")
+    if not path.startswith(f"{ML_ROOT}/") or ".." in path.split("/"):
+        raise ClientFaultError(f"CheckpointConfig: the LocalPath {path} is not below {ML_ROOT}.")
+    return str(path.removeprefix(f"{ML_ROOT}/"))
+
+
 def download_checkpoints(s3: object, tree: Path, job: Members) -> None:
     """Brings back what an earlier job left, so that the program resumes."""
     uri = job.get("CheckpointConfig", {}).get("S3Uri")
     if uri and transfer.list_keys(s3, f"{uri.rstrip('/')}/"):
-        transfer.download_prefix(s3, f"{uri.rstrip('/')}/", tree / "checkpoints")
+        transfer.download_prefix(s3, f"{uri.rstrip('/')}/", tree / checkpoint_name(job))
 
 
 def platform_environment(scope: Scope, job: Members) -> dict[str, str]:

@@ -16,19 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from localaws.errors import AwsError
-from localaws.mends.role_sessions import RoleError
-from localaws.runtime.errors import ClientFaultError, JobError
-from localaws.runtime.platform import Platform
+from localaws.runtime.errors import ClientFaultError
 from localaws.sagemaker import transfer
-from localaws.sagemaker.catalogue import Catalogue
-from localaws.sagemaker.events import StateChanges
+from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.kinds import MODEL, TRANSFORM_JOB
 from localaws.sagemaker.models import container_to_serve
 from localaws.sagemaker.roles import ExecutionRole
-from localaws.sagemaker.runs import Run, Runs, require_in_progress
+from localaws.sagemaker.runs import Run
 from localaws.sagemaker.servers import DEFAULT_HEALTH_TIMEOUT_S, ModelServer, instance_id, start_server
 from localaws.schema import Members
-from localaws.service import Call, Operation
+from localaws.service import Call
 from localaws.store import Scope
 
 LOG_GROUP = "/aws/sagemaker/TransformJobs"
@@ -38,23 +35,10 @@ DEFAULT_RETRIES = 3
 MAX_QUOTED_CHARACTERS = 500
 
 
-class TransformJobs:
+class TransformJobs(Jobs):
     """Every transform job, and the threads of those that run."""
 
-    def __init__(self, catalogue: Catalogue, changes: StateChanges, platform: Platform, runs: Runs):
-        self._catalogue = catalogue
-        self._changes = changes
-        self._platform = platform
-        self._runs = runs
-
-    def operations(self) -> dict[str, Operation]:
-        kept = self._catalogue.operations(TRANSFORM_JOB)
-        return {
-            "CreateTransformJob": self.create,
-            "StopTransformJob": self.stop,
-            "DescribeTransformJob": kept["DescribeTransformJob"],
-            "ListTransformJobs": kept["ListTransformJobs"],
-        }
+    kind = TRANSFORM_JOB
 
     def create(self, call: Call) -> Members:
         check_supported(call.params)
@@ -62,37 +46,14 @@ class TransformJobs:
         container = container_to_serve(self._catalogue, call.scope, model)
         job = self._catalogue.create(TRANSFORM_JOB, call, TransformJobStatus="InProgress")
         self._changes.publish(TRANSFORM_JOB, call.scope, job)
-        role = ExecutionRole(call.scope, model["ExecutionRoleArn"], session_name="SageMaker")
-        self._runs.start(
-            TRANSFORM_JOB,
-            call.scope,
-            job["TransformJobName"],
-            lambda run: self._run(call.scope, job, container, role=role, run=run),
-        )
-        return job
 
-    def stop(self, call: Call) -> Members:
-        job = self._catalogue.get(TRANSFORM_JOB, call.scope, call.params["TransformJobName"])
-        with self._catalogue.store.lock:
-            require_in_progress(TRANSFORM_JOB, job)
-            self._enter(call.scope, job, "Stopping")
-        self._runs.stop(TRANSFORM_JOB, call.scope, job["TransformJobName"])
-        return {}
-
-    def _run(self, scope: Scope, job: Members, container: Members, *, role: ExecutionRole, run: Run) -> None:
-        job["TransformStartTime"] = time.time()
-        try:
+        def work(run: Run, role: ExecutionRole) -> None:
+            job["TransformStartTime"] = time.time()
             self._transform(job, container, role=role, run=run)
-            self._end(scope, job, "Stopped" if run.stopping else "Completed")
-        except (JobError, RoleError) as error:
-            if run.stopping:
-                self._end(scope, job, "Stopped")
-            else:
-                reason = error.reason if isinstance(error, JobError) else f"ClientError: {error}"
-                self._end(scope, job, "Failed", reason=reason)
-        except Exception as error:
-            self._end(scope, job, "Failed", reason=f"InternalServerError: the local AWS failed: {error}")
-            raise
+            self._end(call.scope, job, "Stopped" if run.stopping else "Completed")
+
+        self._start(call.scope, job, work, role_arn=model["ExecutionRoleArn"])
+        return job
 
     def _transform(self, job: Members, container: Members, *, role: ExecutionRole, run: Run) -> None:
         s3 = role.client("s3")

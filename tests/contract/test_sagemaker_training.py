@@ -6,11 +6,17 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from local_aws import LocalAws, create_role, wait_until
+
+from localaws import control
+from localaws.errors import LocalAwsError
+
+ROOT = Path(__file__).parents[2]
 
 TRAIN = """
 import json, os, pathlib
@@ -224,6 +230,97 @@ def test_image_that_is_not_there_fails_the_job(aws: LocalAws, start: Callable[..
 
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("ClientError: Cannot find the image")
+
+
+# This repository's own trainer. The second checkpoint is held, written but not in place, until SIGTERM comes.
+SPOT = """
+import os, sys, time
+from pathlib import Path
+sys.path.insert(0, {root!r})
+renamed, interruptions = [], []
+def hold(event, arguments):
+    if event == "os.rename" and str(arguments[1]).endswith("checkpoint.npz"):
+        renamed.append(event)
+        if len(renamed) == 2 and {hold}:
+            print("a checkpoint is being written", flush=True)
+            while not interruptions[0].arrived:
+                time.sleep(0.01)
+sys.addaudithook(hold)
+from model_src import checkpoint
+from model_src.failure import run_job
+from model_src.training import run_training
+checkpoint.Checkpoints.__init__.__kwdefaults__["interval_s"] = 0.0
+def work(interruption):
+    interruptions.append(interruption)
+    run_training(Path({root!r}) / "model_src/models/penguins", os.environ, interruption)
+sys.exit(run_job(work, reason_file=Path(os.environ["SAGEMAKER_BASE_DIR"]) / "output/failure"))
+"""
+
+
+def train_on_spot(aws: LocalAws, start: Callable[..., str], name: str, *, hold: bool) -> dict[str, Any]:
+    """The model's files of a Spot job, interrupted or not while a checkpoint is written."""
+    data = (ROOT / "model_src/models/penguins/train.csv").read_bytes()
+    aws.client("s3").put_object(Bucket="test-bucket", Key=f"{name}/penguins/train.csv", Body=data)
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://test-bucket/{name}/penguins/"}
+    start(
+        SPOT.format(root=str(ROOT), hold=hold),
+        TrainingJobName=name,
+        EnableManagedSpotTraining=True,
+        StoppingCondition={"MaxRuntimeInSeconds": 300, "MaxWaitTimeInSeconds": 600},
+        CheckpointConfig={"S3Uri": f"s3://test-bucket/{name}/checkpoints"},
+        InputDataConfig=[{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+        HyperParameters={"max_iter": "30"},
+        Environment={"OMP_NUM_THREADS": "1"},
+    )
+    if hold:
+        wait_until(lambda: "a checkpoint is being written" in log_of(aws, name))
+        control.interrupt(aws.settings, name)
+    job = ended(aws, name)
+    assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+    return job
+
+
+def log_of(aws: LocalAws, name: str) -> str:
+    logs, group = aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    streams = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/")["logStreams"]
+    events = [
+        logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+        for stream in streams
+    ]
+    return "\n".join(event["message"] for stream in events for event in stream)
+
+
+def files_of(aws: LocalAws, job: dict[str, Any]) -> dict[str, bytes]:
+    bucket, _, key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix("s3://").partition("/")
+    body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        return {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+
+
+def test_spot_training_interrupted_during_a_checkpoint_ends_with_the_same_model(
+    aws: LocalAws, start: Callable[..., str], name: str
+) -> None:
+    undisturbed = train_on_spot(aws, start, f"{name}-1", hold=False)
+
+    interrupted = train_on_spot(aws, start, f"{name}-2", hold=True)
+
+    statuses = [step["Status"] for step in interrupted["SecondaryStatusTransitions"]]
+    begin = ["Starting", "Downloading", "Training"]
+    assert statuses == [*begin, "Interrupted", *begin, "Uploading", "Completed"]
+    log = log_of(aws, f"{name}-2")
+    assert "Stopped: SIGTERM arrived after 20 of 30 iterations" in log
+    assert "Training is resumed after 20 iterations." in log
+    assert files_of(aws, interrupted) == files_of(aws, undisturbed)
+
+
+def test_spot_training_is_asked_for_with_a_time_to_wait(start: Callable[..., str]) -> None:
+    with pytest.raises(ClientError, match="Invalid MaxWaitTimeInSeconds"):
+        start(TRAIN, EnableManagedSpotTraining=True)
+
+
+def test_only_a_spot_job_in_training_can_be_interrupted(aws: LocalAws, name: str) -> None:
+    with pytest.raises(LocalAwsError, match=f"No training job '{name}' is in training on a Spot instance"):
+        control.interrupt(aws.settings, name, timeout_s=0.2)
 
 
 def test_stopped_training_resumes_from_its_checkpoint(

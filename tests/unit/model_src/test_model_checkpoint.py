@@ -91,13 +91,17 @@ def test_a_resumed_training_ends_with_the_same_bytes(tmp_path: Path, kind: str, 
     model, dataset = example(tmp_path, kind, task)
     undisturbed = fit_artefact(model, dataset, commit="")[0]
 
-    with pytest.raises(StoppedError, match="SIGTERM arrived after 20 of 25 iterations, which are in"):
+    with pytest.raises(StoppedError, match="SIGTERM arrived after 10 of 25 iterations, which are in"):
         train(model, dataset, tmp_path, Interrupter(stage=1))
     watch = Interrupter(stage=None)
     resumed = train(model, dataset, tmp_path, watch)
 
     assert resumed == undisturbed
-    assert watch.lines == ["Training is resumed after 20 iterations.", "25 of 25 iterations are done."]
+    assert watch.lines == [
+        "Training is resumed after 10 iterations.",
+        "20 of 25 iterations are done.",
+        "25 of 25 iterations are done.",
+    ]
 
 
 def test_boosting_that_stops_early_is_resumed_the_same(tmp_path: Path) -> None:
