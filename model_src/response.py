@@ -1,6 +1,15 @@
-"""What a client is answered: predictions as JSON or as CSV, and refusals as JSON with a reason."""
+"""What a client is answered: predictions in the form it takes, and refusals as JSON with a reason.
+
+Without a wish, a prediction is {"label": ..., "probabilities": {...}} or {"value": ...}, in CSV the label or
+value alone. A wish is a choice of outputs, named and written as the containers of SageMaker Autopilot do it.
+"""
 
 from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import numpy as np
 import orjson
@@ -8,30 +17,32 @@ import orjson
 from model_src.artefact import Card
 from model_src.encoding import Matrix
 from model_src.errors import RequestError
-from model_src.request import CSV, JSON
+from model_src.media import CSV, JSON
+
+CLASSIFICATION_OUTPUTS: Final = ("predicted_label", "probability", "probabilities", "labels")
+REGRESSION_OUTPUTS: Final = ("predicted_label",)
 
 
-def accepted_type(header: str | None, *, content_type: str) -> str:
-    """CSV or JSON, whichever an Accept header names first; a client that takes anything gets what it sent.
+def offered_outputs(card: Card) -> tuple[str, ...]:
+    """What can be chosen for each prediction of the model."""
+    return CLASSIFICATION_OUTPUTS if card.classes else REGRESSION_OUTPUTS
 
-    Raises: RequestError 406 if it takes neither.
+
+def read_outputs(text: str, card: Card) -> tuple[str, ...]:
+    """The outputs chosen by names between commas or pluses; none for the form without a wish.
+
+    Raises: RequestError 406 with the name that the model has no output for.
     """
-    for part in (header or "*/*").split(","):
-        name, *parameters = (word.strip().lower() for word in part.split(";"))
-        if "q=0" in parameters:
-            continue
-        if name in (CSV, JSON):
-            return name
-        if name in ("*/*", "") or name == content_type.split("/")[0] + "/*":
-            return content_type
-    raise RequestError(406, f"Accept is {header}; this model answers {JSON} or {CSV}.")
+    names = tuple(name.strip() for name in text.replace("+", ",").split(",") if name.strip())
+    for name in names:
+        if name not in offered_outputs(card):
+            offered = ", ".join(offered_outputs(card))
+            raise RequestError(406, f"There is no output '{name[:100]}'; choose of {offered}.")
+    return names
 
 
-def render_predictions(answers: Matrix, card: Card, *, accept: str) -> bytes:
-    """The predictions, one per instance.
-
-    JSON: {"predictions": [{"label": ..., "probabilities": {...}}]}, or [{"value": ...}] for a regression.
-    CSV: one label or value a line.
+def render_predictions(answers: Matrix, card: Card, *, accept: str, outputs: Sequence[str] = ()) -> bytes:
+    """The predictions, one per instance, as {"predictions": [...]}, or one a line.
 
     Raises: RequestError 400 if an answer is not finite: some input is too large to compute with.
     """
@@ -40,15 +51,12 @@ def render_predictions(answers: Matrix, card: Card, *, accept: str) -> bytes:
         row = int(np.argmin(finite.reshape(len(answers), -1).all(axis=1)))
         raise RequestError(400, f"Instance {row} has no finite prediction; its values are too large.")
     if accept == CSV:
-        return _render_csv(answers, card)
-    if not card.classes:
-        return orjson.dumps({"predictions": [{"value": value} for value in answers.tolist()]})
-    names = [str(label) for label in card.classes]
-    predictions = [
-        {"label": card.classes[label], "probabilities": dict(zip(names, row, strict=True))}
-        for label, row in zip(answers.argmax(axis=1).tolist(), answers.tolist(), strict=True)
-    ]
-    return orjson.dumps({"predictions": predictions})
+        return _render_chosen_csv(answers, card, outputs) if outputs else _render_csv(answers, card)
+    predictions = _chosen(answers, card, outputs) if outputs else _predictions(answers, card)
+    if accept == JSON:
+        return orjson.dumps({"predictions": predictions})
+    lines = (orjson.dumps(each) for each in predictions)
+    return b"\n".join(lines) + b"\n"
 
 
 def render_error(reason: str) -> bytes:
@@ -56,12 +64,48 @@ def render_error(reason: str) -> bytes:
     return orjson.dumps({"error": reason})
 
 
+def _predictions(answers: Matrix, card: Card) -> list[dict[str, Any]]:
+    if not card.classes:
+        return [{"value": value} for value in answers.tolist()]
+    names = [str(label) for label in card.classes]
+    return [
+        {"label": card.classes[best], "probabilities": dict(zip(names, row, strict=True))}
+        for best, row in zip(answers.argmax(axis=1).tolist(), answers.tolist(), strict=True)
+    ]
+
+
+def _chosen(answers: Matrix, card: Card, outputs: Sequence[str]) -> list[dict[str, Any]]:
+    columns = [_output(name, answers, card) for name in outputs]
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _output(name: str, answers: Matrix, card: Card) -> Iterable[Any]:
+    """One output of every instance."""
+    if not card.classes:
+        return list(answers.tolist())
+    if name == "predicted_label":
+        return [card.classes[best] for best in answers.argmax(axis=1).tolist()]
+    if name == "probability":
+        return list(answers.max(axis=1).tolist())
+    return list(answers.tolist()) if name == "probabilities" else [list(card.classes)] * len(answers)
+
+
 def _render_csv(answers: Matrix, card: Card) -> bytes:
     if card.classes:
-        lines = [_quoted(str(card.classes[label])) for label in answers.argmax(axis=1).tolist()]
-    else:
-        lines = [repr(value) for value in answers.tolist()]
-    return ("\n".join(lines) + "\n").encode()
+        cells = [_quoted(str(label)) for label in card.classes]
+        return ("\n".join([cells[best] for best in answers.argmax(axis=1).tolist()]) + "\n").encode()
+    numbers = orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY)
+    return numbers[1:-1].replace(b",", b"\n") + b"\n"
+
+
+def _render_chosen_csv(answers: Matrix, card: Card, outputs: Sequence[str]) -> bytes:
+    """The outputs as columns; a list is one cell, with JSON in it."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in _chosen(answers, card, outputs):
+        cells = row.values()
+        writer.writerow([orjson.dumps(cell).decode() if isinstance(cell, list) else cell for cell in cells])
+    return text.getvalue().encode()
 
 
 def _quoted(cell: str) -> str:

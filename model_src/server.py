@@ -1,17 +1,18 @@
-"""`serve`: SageMaker's serving contract over one model, with granian (RSGI), ONNX Runtime and orjson.
+"""`serve`: one model behind SageMaker's serving contract, with granian (RSGI), ONNX Runtime and orjson.
 
 Imports nothing that training needs. The model is loaded once, by the program itself; the workers are forked
 from it when that is done, so that none ever listens without the model, and /ping is true for all of them. A
 load that takes longer is announced with 503 by a process of its own, which has ended before a worker
-listens. A request is one coroutine.
+listens. What a worker answers is app.py's.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import logging.config
 import os
 import pwd
+import resource
 import signal
 import socket
 import sys
@@ -21,25 +22,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 
-from model_src.artefact import Card, read_artefact
+from model_src.app import MAX_PAYLOAD_MB, MEBIBYTE, ModelApp, Options, Served
+from model_src.artefact import read_artefact
+from model_src.cpus import count_cpus
 from model_src.environment import base_folder
 from model_src.errors import ArtefactError, RequestError
 from model_src.inspection import inspect_artefact
-from model_src.predictor import Predictor, load_predictor
-from model_src.request import JSON, content_type_of, parse_request
-from model_src.response import accepted_type, render_error, render_predictions
+from model_src.predictor import load_predictor
 
-MAX_BODY_BYTES = 25 * 1024**2  # SageMaker's limit for a real-time request
-_INLINE_BODY_BYTES = (
-    16 * 1024
-)  # a larger body is parsed beside the event loop, so that /ping is answered meanwhile
-_DRAIN_S = 25  # SageMaker kills 30 s after SIGTERM
+_KILL_S = 25  # SageMaker kills 30 s after SIGTERM
 _SILENT_LOAD_S = 0.5  # a load that takes longer is announced; most take some milliseconds
+_CONNECTIONS = 10_000  # of each worker; a slow one costs some kilobytes
+_IDLE_S = (
+    75  # longer than a load balancer keeps a connection: the one who closes first must not be the server
+)
 _LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -61,124 +63,54 @@ class Settings:
     model: Path
     host: str
     port: int
-    workers: int
     user: str | None
+    options: Options
 
 
-@dataclass(frozen=True)
-class Reply:
-    """One response. `content_type` is of `body`."""
+def read_settings(environ: Mapping[str, str], *, cpus: int) -> Settings:
+    """The settings in SageMaker's variables, and two of this image's own, BIND_HOST and SERVE_USER.
 
-    status: int
-    content_type: str
-    body: bytes
-
-
-class Scope(Protocol):
-    """What granian tells of a request."""
-
-    method: str
-    path: str
-    headers: Any
-
-
-def read_settings(environ: Mapping[str, str]) -> Settings:
-    """The settings in SageMaker's variables, and two of this image's own, BIND_HOST and SERVE_USER."""
-    workers = environ.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
+    Raises: SystemExit with the variable whose value is none.
+    """
+    payload = _whole(environ, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, most=MAX_PAYLOAD_MB)
+    options = Options(
+        max_body_bytes=(payload or MAX_PAYLOAD_MB) * MEBIBYTE,
+        workers=_whole(environ, "SAGEMAKER_MODEL_SERVER_WORKERS", cpus, least=1, most=1024),
+        output=environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
+        accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
+    )
     return Settings(
         model=Path(environ.get("SM_MODEL_DIR", base_folder(environ) / "model")),
         host=environ.get("BIND_HOST", "0.0.0.0"),  # noqa: S104 - SageMaker reaches the container from outside
-        port=int(environ.get("SAGEMAKER_BIND_TO_PORT", "8080")),
-        workers=int(workers) if workers.isdigit() else len(os.sched_getaffinity(0)),
+        port=_whole(environ, "SAGEMAKER_BIND_TO_PORT", 8080, least=1, most=65535),
         user=environ.get("SERVE_USER"),
+        options=options,
     )
 
 
-@dataclass(frozen=True)
-class Served:
-    """A loaded model."""
+def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int) -> int:
+    text = environ.get(name, "").strip() or str(default)
+    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+        raise SystemExit(f"{name} is '{text}'; it must be a whole number from {least} to {most}.")
+    return int(text)
 
-    card: Card
-    predictor: Predictor
 
+def load_app(settings: Settings) -> ModelApp:
+    """The application; where the model cannot be loaded, one that answers every request with the reason.
 
-def load_model(folder: Path) -> Served | str:
-    """The model in `folder`; where it cannot be loaded, the reason, which every request is answered."""
+    Raises: SystemExit if the settings ask for an output that the model has not.
+    """
     try:
-        artefact = read_artefact(folder)
+        artefact = read_artefact(settings.model)
         inspect_artefact(artefact)
-        return Served(artefact.card, load_predictor(artefact))
+        predictor = load_predictor(artefact)
     except (ArtefactError, OSError) as error:
         log.error("The model cannot be loaded: %s", error)
-        return f"The model cannot be loaded: {error}"
-
-
-class ModelApp:
-    """The RSGI application of every worker: answers with a model, or 503 with the reason for having none."""
-
-    def __init__(self, model: Served | str) -> None:
-        self._model = model
-
-    async def __rsgi__(self, scope: Scope, protocol: Any) -> None:
-        """One request."""
-        try:
-            reply = await self._answer(scope, protocol)
-        except RequestError as error:
-            reply = Reply(error.status, JSON, render_error(str(error)))
-        except Exception:
-            log.exception("%s %s failed", scope.method, scope.path)
-            reply = Reply(500, JSON, render_error("The server failed; its log has the reason."))
-        protocol.response_bytes(reply.status, [("content-type", reply.content_type)], reply.body)
-
-    async def _answer(self, scope: Scope, protocol: Any) -> Reply:
-        if scope.path == "/invocations":
-            _check_method(scope, "POST")
-            return await self._answer_invocation(scope, protocol)
-        if scope.path == "/ping":
-            _check_method(scope, "GET")
-            self._served()
-            return Reply(200, JSON, b"{}")
-        raise RequestError(404, f"There is nothing at {scope.path[:200]}; ask /ping or /invocations.")
-
-    async def _answer_invocation(self, scope: Scope, protocol: Any) -> Reply:
-        model = self._served()
-        content_type = content_type_of(scope.headers.get("content-type"))
-        accept = accepted_type(scope.headers.get("accept"), content_type=content_type)
-        body = await _read_body(scope, protocol)
-
-        def predict() -> bytes:
-            answers = model.predictor.predict(parse_request(content_type, body, features=model.card.features))
-            return render_predictions(answers, model.card, accept=accept)
-
-        if len(body) <= _INLINE_BODY_BYTES:
-            return Reply(200, accept, predict())
-        return Reply(200, accept, await asyncio.to_thread(predict))
-
-    def _served(self) -> Served:
-        if isinstance(self._model, str):
-            raise RequestError(503, self._model)
-        return self._model
-
-
-def _check_method(scope: Scope, wanted: str) -> None:
-    if scope.method != wanted:
-        raise RequestError(405, f"{scope.path} is asked with {wanted}, not {scope.method}.")
-
-
-async def _read_body(scope: Scope, protocol: Any) -> bytes:
-    """The request's body. Raises: RequestError 413 as soon as it is known to be too large."""
-    too_large = RequestError(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    length = scope.headers.get("content-length") or ""
-    if length.isdigit():
-        if int(length) > MAX_BODY_BYTES:
-            raise too_large
-        return bytes(await protocol())
-    chunks = bytearray()
-    async for chunk in protocol:
-        chunks += chunk
-        if len(chunks) > MAX_BODY_BYTES:
-            raise too_large
-    return bytes(chunks)
+        return ModelApp(f"The model cannot be loaded: {error}", settings.options)
+    try:
+        return ModelApp(Served(artefact.card, predictor, settings.options), settings.options)
+    except RequestError as error:
+        raise SystemExit(f"SAGEMAKER_INFERENCE_OUTPUT: {error}") from error
 
 
 def check_port(settings: Settings) -> None:
@@ -203,13 +135,16 @@ def give_up_root(user: str) -> None:
 
 def main() -> int:
     """Serves until SIGTERM, then answers what has been accepted and ends with 0."""
-    settings = read_settings(os.environ)
+    logging.config.dictConfig(_LOGGING)
+    settings = read_settings(os.environ, cpus=count_cpus())
     check_port(settings)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * _CONNECTIONS)), hard))
     if settings.user and os.geteuid() == 0:
         give_up_root(settings.user)
     with _announced_load(settings):
-        app = ModelApp(load_model(settings.model))
-    _serve(app, settings, workers=settings.workers)
+        app = load_app(settings)
+    _serve(app, settings, workers=settings.options.workers)
     return 0
 
 
@@ -242,14 +177,16 @@ def _serve(app: ModelApp, settings: Settings, *, workers: int) -> None:
         workers=workers,
         loop=Loops.asyncio,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=_IDLE_S * 1000),
         websockets=False,
-        backlog=2048,
+        backlog=4096,
+        backpressure=_CONNECTIONS,
         respawn_failed_workers=True,
-        workers_kill_timeout=_DRAIN_S,
+        workers_kill_timeout=_KILL_S,
         log_dictconfig=_LOGGING,
     )
 
-    def load_app() -> Any:
+    def give_app() -> Any:
         return app
 
-    server.serve(target_loader=load_app, wrap_loader=False)
+    server.serve(target_loader=give_app, wrap_loader=False)

@@ -16,14 +16,17 @@ import orjson
 import pytest
 from model_examples import AS_CLASSIFICATION, encode, random_data, read_example
 
+from model_src.app import MEBIBYTE, ModelApp, Options
 from model_src.artefact import Artefact, write_artefact
 from model_src.encoding import Feature
 from model_src.errors import RequestError
-from model_src.request import CSV, JSON, parse_request
-from model_src.response import accepted_type, render_predictions
-from model_src.server import MAX_BODY_BYTES, ModelApp, load_model, read_settings
+from model_src.media import CSV, JSON, JSON_LINES, negotiate
+from model_src.request import RequestParser
+from model_src.response import render_predictions
+from model_src.server import load_app, read_settings
 from model_src.training import fit_artefact
 
+MAX_BODY_BYTES = 25 * MEBIBYTE
 ROW = '{"area": 50, "rooms": 2, "heating": "gas", "district": "north"}'
 
 
@@ -55,6 +58,10 @@ class Connection:
         self.response = status, dict(headers), body
 
 
+def load(folder: Path, **variables: str) -> ModelApp:
+    return load_app(read_settings({"SM_MODEL_DIR": str(folder), **variables}, cpus=1))
+
+
 def ask(app: ModelApp, request: Ask) -> tuple[int, str, Any]:
     """Status, content type and body of the answer; a JSON body is parsed."""
     body = request.body.encode() if isinstance(request.body, str) else request.body
@@ -76,12 +83,12 @@ def artefact(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
 def app(artefact: Artefact, tmp_path_factory: pytest.TempPathFactory) -> ModelApp:
     folder = tmp_path_factory.mktemp("served")
     write_artefact(artefact, folder)
-    return ModelApp(load_model(folder))
+    return load(folder)
 
 
 def test_ping_says_why_there_is_no_model(tmp_path: Path, app: ModelApp) -> None:
     ping = Ask(path="/ping", method="GET")
-    empty = ModelApp(load_model(tmp_path))
+    empty = load(tmp_path)
 
     status, _, answer = ask(empty, ping)
 
@@ -106,7 +113,7 @@ def test_card_of_another_model_is_not_served(
     card = replace(artefact.card, **{member: getattr(artefact.card, member)[:kept]})
     write_artefact(replace(artefact, card=card), tmp_path)
 
-    status, _, answer = ask(ModelApp(load_model(tmp_path)), Ask(path="/ping", method="GET"))
+    status, _, answer = ask(load(tmp_path), Ask(path="/ping", method="GET"))
 
     assert status == 503
     assert re.search(reason, answer["error"])
@@ -131,6 +138,92 @@ def test_csv_is_answered_with_a_label_a_line(app: ModelApp) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        f"[{ROW}]",
+        f'{{"instances": [{ROW}]}}',
+        f'{{"inputs": [{ROW}]}}',
+        f'{{"dataframe_records": [{ROW}]}}',
+        '{"dataframe_split": {"columns": ["district", "area", "rooms", "heating"], "index": [7],'
+        ' "data": [["north", 50, 2, "gas"]]}}',
+        '{"instances": [{"features": [50, 2, "gas", "north"]}]}',
+        '[[50.0, 2, "gas", "north"]]',
+    ],
+)
+def test_every_form_of_a_request_is_the_same_request(app: ModelApp, body: str) -> None:
+    assert ask(app, Ask(body=body)) == ask(app, Ask())
+
+
+def test_json_lines_are_answered_line_by_line(app: ModelApp) -> None:
+    body = f'{ROW}\r\n\n[150, 5, null, "far"]\n{{"features": [50, 2, "gas", "north"]}}'
+
+    status, kind, answer = ask(app, Ask(body=body, headers={"content-type": JSON_LINES}))
+
+    lines = [orjson.loads(line) for line in answer.splitlines()]
+    assert (status, kind) == (200, JSON_LINES)
+    assert [line["label"] for line in lines] == ["low", "high", "low"]
+    assert lines[0].keys() == {"label", "probabilities"}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("\n \n", "The body is empty"),
+        (f"{ROW}\n[1,\n2]", "Line 2 is not JSON"),
+        ("[1], [2]", "Line 1 is not JSON"),
+        ('{"area": 1, "area": 2, "district": "x"}', "has the key 'area' twice"),
+        ("3", "Instance 0 is neither a list of values nor an object"),
+    ],
+)
+def test_wrong_json_lines_are_refused_with_their_reason(app: ModelApp, body: str, reason: str) -> None:
+    status, _, answer = ask(app, Ask(body=body, headers={"content-type": JSON_LINES}))
+
+    assert status == 400
+    assert reason in answer["error"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "csv", "keys"),
+    [
+        ("predicted_label", "low\n", {"predicted_label"}),
+        ("predicted_label+labels", 'low,"[""high"",""low"",""mid""]"\n', {"predicted_label", "labels"}),
+    ],
+)
+def test_outputs_are_chosen_by_accept_or_by_autopilots_variable(
+    artefact: Artefact, app: ModelApp, tmp_path: Path, outputs: str, csv: str, keys: set[str]
+) -> None:
+    write_artefact(artefact, tmp_path)
+    by_variable = load(tmp_path, SAGEMAKER_INFERENCE_OUTPUT=outputs.replace("+", ", "))
+    as_csv = Ask(headers={"content-type": JSON, "accept": CSV})
+
+    asked = ask(app, Ask(headers={"content-type": JSON, "accept": f"{CSV}; output={outputs}"}))
+    _, _, answer = ask(by_variable, Ask())
+
+    assert asked == ask(by_variable, as_csv) == (200, CSV, csv)
+    assert answer["predictions"][0].keys() == keys
+    assert answer["predictions"][0]["predicted_label"] == "low"
+
+
+def test_probability_is_the_chosen_labels(app: ModelApp) -> None:
+    accept = f"{JSON};output=probability+probabilities"
+
+    _, _, answer = ask(app, Ask(headers={"content-type": JSON, "accept": accept}))
+
+    (prediction,) = answer["predictions"]
+    assert prediction["probability"] == max(prediction["probabilities"])
+
+
+def test_a_client_without_a_wish_gets_the_default_that_sagemaker_names(
+    artefact: Artefact, tmp_path: Path
+) -> None:
+    write_artefact(artefact, tmp_path)
+    app = load(tmp_path, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT=CSV)
+
+    assert ask(app, Ask())[1] == CSV
+    assert ask(app, Ask(headers={"content-type": JSON, "accept": JSON}))[1] == JSON
+
+
+@pytest.mark.parametrize(
     ("body", "reason"),
     [
         ("", "The body is empty"),
@@ -138,8 +231,16 @@ def test_csv_is_answered_with_a_label_a_line(app: ModelApp) -> None:
         ("[]", "There are no instances"),
         ("{", "The body is not JSON"),
         ("3", "The instances are not a list"),
-        ("{}", 'an object without "instances"'),
-        ('{"instances": [], "more": 1}', "or with more than that"),
+        ("{}", "an object, but not one with one of instances, inputs,"),
+        ('{"instances": [], "more": 1}', "not one with one of instances"),
+        (f'{{"instances": [{ROW}], "instances": [{ROW}]}}', "An object has the key 'instances' twice"),
+        ('[{"area": 1, "area": 2, "district": "a:b"}]', "An object has the key 'area' twice"),
+        ("[" + "[" * 900 + '{"a": 1}' + "]" * 900 + "]", "Instance 0 has 1 values"),
+        ('[{"area": 1' + "0" * 5000 + ', "district": "x:y"}]', "The body is not JSON"),
+        ('{"dataframe_split": [1]}', 'not an object with "columns" and "data"'),
+        ('{"dataframe_split": {"columns": ["area"], "data": []}}', "are not area, rooms, heating, district"),
+        ('{"dataframe_split": {"columns": [1, 2, 3, 4], "data": []}}', "are not area, rooms, heating"),
+        ('{"inputs": {"area": [1]}}', "The instances are not a list"),
         ("[3]", "Instance 0 is neither a list of values nor an object"),
         ("[[1, 2]]", "Instance 0 has 2 values; the model has 4 features"),
         (f'[{ROW}, {{"areas": 1}}]', "Instance 1 has an unknown column 'areas'"),
@@ -188,16 +289,39 @@ def test_a_wrong_csv_body_is_refused_with_its_reason(app: ModelApp, body: str | 
 @pytest.mark.parametrize(
     ("request_", "status", "reason"),
     [
-        (Ask(headers={"content-type": "application/x-npy"}), 415, "send text/csv or application/json"),
+        (Ask(headers={"content-type": "application/x-npy"}), 415, "send application/json or text/csv or"),
         (Ask(headers={}), 415, "Content-Type is not given"),
         (Ask(headers={"content-type": JSON, "accept": "image/png"}), 406, "Accept is image/png"),
         (Ask(headers={"content-type": JSON, "content-length": str(MAX_BODY_BYTES + 1)}), 413, "larger than"),
         (Ask(body=b" " * (MAX_BODY_BYTES + 1)), 413, "larger than"),
         (Ask(method="GET"), 405, "/invocations is asked with POST, not GET"),
+        (Ask(headers={"content-type": "text/csv; charset=utf-16"}), 415, "charset is utf-16; send UTF-8"),
+        (Ask(headers={"content-type": "application/x-pickle"}), 415, "Content-Type is application/x-pickle"),
+        (Ask(headers={"content-type": JSON, "accept": "text/csv;q=2"}), 400, "a quality that is none"),
+        (Ask(headers={"content-type": JSON, "accept": "text/csv;q=nan"}), 400, "a quality that is none"),
+        (Ask(headers={"content-type": JSON, "accept": "*/*;q=0"}), 406, "Accept is */*;q=0"),
+        (Ask(headers={"content-type": JSON, "accept": f"{CSV};output=x"}), 406, "There is no output 'x'"),
+        (Ask(headers={"content-type": JSON, "accept": "a" * 1025}), 431, "over 1024 characters"),
         (Ask(path="/ping"), 405, "/ping is asked with GET"),
-        (Ask(path="/"), 404, "ask /ping or /invocations"),
+        (Ask(path="/"), 404, "ask /invocations or /ping"),
     ],
-    ids=["npy", "no-type", "accept", "declared-size", "chunked-size", "method", "ping-method", "path"],
+    ids=[
+        "npy",
+        "no-type",
+        "accept",
+        "declared-size",
+        "chunked-size",
+        "method",
+        "charset",
+        "pickle",
+        "high-q",
+        "nan-q",
+        "no-q",
+        "output",
+        "long",
+        "ping-method",
+        "path",
+    ],
 )
 def test_a_wrong_request_is_refused_with_its_status(
     app: ModelApp, request_: Ask, status: int, reason: str
@@ -214,20 +338,26 @@ def test_a_wrong_request_is_refused_with_its_status(
         (None, CSV, CSV),
         ("*/*", JSON, JSON),
         ("text/csv", JSON, CSV),
-        ("application/json;q=0.9, text/csv", CSV, JSON),
+        ("application/json;q=0.9, text/csv", JSON, CSV),
         ("image/png, application/*", JSON, JSON),
+        ("application/*, text/csv", CSV, JSON),
+        ("text/csv;q=0.5, application/jsonlines;q=0.6", JSON, JSON_LINES),
+        ("*/*;q=0.1, text/*", JSON, CSV),
+        ("TEXT/CSV ; Q=1", JSON, CSV),
         ("application/json;q=0, */*", CSV, CSV),
     ],
 )
 def test_accept_chooses_the_form_of_the_answer(accept: str | None, sent: str, answered: str) -> None:
-    assert accepted_type(accept, content_type=sent) == answered
+    assert negotiate(sent, accept).answered == answered
 
 
 def test_json_and_csv_are_the_same_matrix() -> None:
     features = (Feature("a", "number", True), Feature("b", "category", True, ("x", "y")))
 
-    from_json = parse_request(JSON, b'[[1.5, "x"], [null, "y"], {"a": 0.1}]', features=features)
-    from_csv = parse_request(CSV, b"1.5,x\n,y\n0.1,\n", features=features)
+    parser = RequestParser(features)
+
+    from_json = parser.parse(JSON, b'[[1.5, "x"], [null, "y"], {"a": 0.1}]')
+    from_csv = parser.parse(CSV, b"1.5,x\n,y\n0.1,\n")
 
     assert np.array_equal(from_json, from_csv, equal_nan=True)
     assert from_json.dtype == np.float32
@@ -258,12 +388,61 @@ def test_settings_are_sagemakers_variables() -> None:
             "SAGEMAKER_BASE_DIR": "/base",
             "SAGEMAKER_BIND_TO_PORT": "9000",
             "SAGEMAKER_MODEL_SERVER_WORKERS": "3",
-        }
+            "SAGEMAKER_MAX_PAYLOAD_IN_MB": "6",
+        },
+        cpus=5,
     )
 
-    assert (settings.model, settings.port, settings.workers) == (Path("/base/model"), 9000, 3)
-    assert read_settings({}).port == 8080
-    assert read_settings({"SM_MODEL_DIR": "/m"}).model == Path("/m")
+    assert (settings.model, settings.port) == (Path("/base/model"), 9000)
+    assert settings.options == Options(max_body_bytes=6 * MEBIBYTE, workers=3)
+    assert read_settings({}, cpus=5).port == 8080
+    assert read_settings({}, cpus=5).options == Options(max_body_bytes=MAX_BODY_BYTES, workers=5)
+    assert read_settings({"SM_MODEL_DIR": "/m"}, cpus=1).model == Path("/m")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SAGEMAKER_BIND_TO_PORT", "http"),
+        ("SAGEMAKER_BIND_TO_PORT", "65536"),
+        ("SAGEMAKER_MODEL_SERVER_WORKERS", "0"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "101"),
+        ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "-1"),
+    ],
+)
+def test_a_setting_that_is_none_ends_the_server_with_its_name(variable: str, value: str) -> None:
+    with pytest.raises(SystemExit, match=f"{variable} is '{value}'; it must be a whole number"):
+        read_settings({variable: value}, cpus=1)
+
+
+def test_an_output_that_the_model_has_not_ends_the_server(artefact: Artefact, tmp_path: Path) -> None:
+    write_artefact(artefact, tmp_path)
+
+    with pytest.raises(SystemExit, match="SAGEMAKER_INFERENCE_OUTPUT: There is no output 'score'; choose of"):
+        load(tmp_path, SAGEMAKER_INFERENCE_OUTPUT="score")
+
+
+@pytest.mark.parametrize(
+    ("workers", "limit_mb", "offered_mb"), [(1, 25, 25), (8, 25, 12), (200, 100, 1), (2, 100, 50)]
+)
+def test_execution_parameters_stay_within_batch_transforms_limit(
+    artefact: Artefact, tmp_path: Path, workers: int, limit_mb: int, offered_mb: int
+) -> None:
+    write_artefact(artefact, tmp_path)
+    app = load(
+        tmp_path,
+        SAGEMAKER_MODEL_SERVER_WORKERS=str(workers),
+        SAGEMAKER_MAX_PAYLOAD_IN_MB=str(limit_mb),
+    )
+
+    status, _, answer = ask(app, Ask(path="/execution-parameters", method="GET"))
+
+    assert status == 200
+    assert answer == {
+        "MaxConcurrentTransforms": workers,
+        "BatchStrategy": "MULTI_RECORD",
+        "MaxPayloadInMB": offered_mb,
+    }
 
 
 @pytest.mark.parametrize(

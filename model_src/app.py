@@ -1,0 +1,217 @@
+"""One worker's application: SageMaker's serving contract over one model, as granian's RSGI asks for it.
+
+A request is one coroutine. A small body is computed in it; a large one beside the event loop, so that /ping
+is answered meanwhile, and one large body at a time, so that many of them do not fill the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+import orjson
+from granian._granian import RSGIProtocolClosed as ProtocolClosed
+
+from model_src.artefact import Card
+from model_src.drain import Drain
+from model_src.errors import RequestError
+from model_src.media import JSON, Exchange, negotiate
+from model_src.openapi import describe_api
+from model_src.predictor import Predictor
+from model_src.request import RequestParser
+from model_src.response import read_outputs, render_error, render_predictions
+
+MEBIBYTE: Final = 1024**2
+MAX_PAYLOAD_MB: Final = 100  # what batch transform sends at most, in all requests under way
+_INLINE_BODY_BYTES = 128 * 1024
+_BODY_S = 60  # SageMaker's limit for a whole answer
+_DISCARDED_BYTES = (
+    1024 * MEBIBYTE
+)  # of a body that is refused as too large: a client that still sends cannot listen
+_METHODS: Final = {
+    "/invocations": ("POST",),
+    "/ping": ("GET", "HEAD"),
+    "/execution-parameters": ("GET", "HEAD"),
+    "/openapi.json": ("GET", "HEAD"),
+}
+
+log = logging.getLogger("serve")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to answer. `output` is SAGEMAKER_INFERENCE_OUTPUT, `accept` what a client without a wish gets."""
+
+    max_body_bytes: int = 25 * MEBIBYTE
+    workers: int = 1
+    output: str = ""
+    accept: str | None = None
+
+
+class Served:
+    """A loaded model, and how it is asked and answers."""
+
+    def __init__(self, card: Card, predictor: Predictor, options: Options) -> None:
+        """Raises: RequestError if the options ask for an output that the model has not."""
+        self._card = card
+        self._predictor = predictor
+        self._parser = RequestParser(card.features)
+        self._outputs = read_outputs(options.output, card)
+        self.api = orjson.dumps(describe_api(card, max_body_bytes=options.max_body_bytes))
+
+    def predict(self, exchange: Exchange, body: bytes) -> bytes:
+        """The answer to an invocation. Raises: RequestError with what is wrong with it."""
+        chosen = exchange.output
+        outputs = self._outputs if chosen is None else read_outputs(chosen, self._card)
+        answers = self._predictor.predict(self._parser.parse(exchange.sent, body))
+        return render_predictions(answers, self._card, accept=exchange.answered, outputs=outputs)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One response. `content_type` is of `body`."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Scope(Protocol):
+    """What granian tells of a request."""
+
+    method: str
+    path: str
+    headers: Any
+
+
+class ModelApp:
+    """The application of every worker: answers with a model, or 503 with the reason for having none."""
+
+    def __init__(self, model: Served | str, options: Options = Options()) -> None:
+        self._model = model
+        self._options = options
+        self._negotiate = lru_cache(maxsize=256)(negotiate)
+        self._beside = ThreadPoolExecutor(max_workers=1)
+        self._drain = Drain()
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by granian in the worker, before it accepts connections."""
+        self._drain.watch(loop)
+
+    async def __rsgi__(self, scope: Scope, protocol: Any) -> None:
+        """One request."""
+        try:
+            reply = await self._answer(scope, protocol)
+        except RequestError as error:
+            reply = Reply(error.status, JSON, render_error(str(error)))
+        except ProtocolClosed:
+            return  # the client has gone
+        except TimeoutError:
+            reply = Reply(408, JSON, render_error(f"The body was not sent within {_BODY_S} s."))
+        except Exception:
+            log.exception("%s %s failed", scope.method, scope.path[:200])
+            reply = Reply(500, JSON, render_error("The server failed; its log has the reason."))
+        headers = [("content-type", reply.content_type)]
+        if reply.status == 405:
+            headers.append(("allow", ", ".join(_METHODS[scope.path])))
+        if self._drain.note_request():
+            headers.append(("connection", "close"))
+        protocol.response_bytes(reply.status, headers, reply.body)
+
+    async def _answer(self, scope: Scope, protocol: Any) -> Reply:
+        try:
+            model = self._admit(scope)
+            if scope.path != "/invocations":
+                return Reply(200, JSON, self._describe(scope.path, model))
+            _check_length(scope.headers.get("content-length"), self._options.max_body_bytes)
+            exchange = self._negotiate(
+                scope.headers.get("content-type"),
+                scope.headers.get("accept"),
+                default_accept=self._options.accept,
+            )
+        except RequestError:
+            await _discard_body(scope, protocol)
+            raise
+        body = await _read_body(scope, protocol, max_bytes=self._options.max_body_bytes)
+        if len(body) <= _INLINE_BODY_BYTES:
+            return Reply(200, exchange.answered, model.predict(exchange, body))
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._beside, model.predict, exchange, body)
+        return Reply(200, exchange.answered, answer)
+
+    def _admit(self, scope: Scope) -> Served:
+        """The model, for a request that is asked of the right path in the right way."""
+        path, method = scope.path, scope.method
+        if path not in _METHODS:
+            raise RequestError(404, f"There is nothing at {path[:200]}; ask {' or '.join(_METHODS)}.")
+        if method not in _METHODS[path]:
+            wanted = " or ".join(_METHODS[path])
+            raise RequestError(405, f"{path} is asked with {wanted}, not {method[:20]}.")
+        if isinstance(self._model, str):
+            raise RequestError(503, self._model)
+        return self._model
+
+    def _describe(self, path: str, model: Served) -> bytes:
+        """What is answered without a body being read."""
+        if path == "/ping":
+            return b"{}"
+        return model.api if path == "/openapi.json" else self._execution_parameters()
+
+    def _execution_parameters(self) -> bytes:
+        """How batch transform is to ask; concurrency times payload may be 100 MB at most."""
+        megabytes = self._options.max_body_bytes // MEBIBYTE
+        return orjson.dumps(
+            {
+                "MaxConcurrentTransforms": self._options.workers,
+                "BatchStrategy": "MULTI_RECORD",
+                "MaxPayloadInMB": max(1, min(megabytes, MAX_PAYLOAD_MB // self._options.workers)),
+            }
+        )
+
+
+def _check_length(header: str | None, max_bytes: int) -> None:
+    if header and header.isdigit() and int(header) > max_bytes:
+        raise _too_large(max_bytes)
+
+
+def _too_large(max_bytes: int) -> RequestError:
+    return RequestError(
+        413, f"The body is larger than {max_bytes} bytes, which SAGEMAKER_MAX_PAYLOAD_IN_MB sets."
+    )
+
+
+async def _read_body(scope: Scope, protocol: Any, *, max_bytes: int) -> bytes:
+    """The request's body. Raises: RequestError 413 if one without a declared length turns out too large."""
+    async with asyncio.timeout(_BODY_S):
+        if scope.headers.get("content-length"):
+            return bytes(await protocol())
+        chunks, size = [], 0
+        async for chunk in protocol:
+            size += len(chunk)
+            if size <= max_bytes:
+                chunks.append(chunk)
+            elif size > _DISCARDED_BYTES:
+                break
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    return b"".join(chunks)
+
+
+async def _discard_body(scope: Scope, protocol: Any) -> None:
+    """Reads what a refused client still sends: only then does it look for the answer.
+
+    One that asked with `Expect: 100-continue` waits for it, and sends nothing.
+    """
+    length = scope.headers.get("content-length") or "0"
+    if scope.headers.get("expect") or (length == "0" and not scope.headers.get("transfer-encoding")):
+        return
+    size = 0
+    async with asyncio.timeout(_BODY_S):
+        async for chunk in protocol:
+            size += len(chunk)
+            if size > _DISCARDED_BYTES:
+                return
