@@ -52,6 +52,9 @@ class Options:
     accept: str | None = None
 
 
+DEFAULTS: Final = Options()
+
+
 class Served:
     """A loaded model, and how it is asked and answers."""
 
@@ -91,7 +94,7 @@ class Scope(Protocol):
 class ModelApp:
     """The application of every worker: answers with a model, or 503 with the reason for having none."""
 
-    def __init__(self, model: Served | str, options: Options = Options()) -> None:
+    def __init__(self, model: Served | str, options: Options = DEFAULTS) -> None:
         self._model = model
         self._options = options
         self._negotiate = lru_cache(maxsize=256)(negotiate)

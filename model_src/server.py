@@ -28,7 +28,7 @@ from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 
-from model_src.app import MAX_PAYLOAD_MB, MEBIBYTE, ModelApp, Options, Served
+from model_src.app import DEFAULTS, MAX_PAYLOAD_MB, MEBIBYTE, ModelApp, Options, Served
 from model_src.artefact import read_artefact
 from model_src.cpus import count_cpus
 from model_src.environment import base_folder
@@ -72,7 +72,9 @@ def read_settings(environ: Mapping[str, str], *, cpus: int) -> Settings:
 
     Raises: SystemExit with the variable whose value is none.
     """
-    payload = _whole(environ, "SAGEMAKER_MAX_PAYLOAD_IN_MB", 25, most=MAX_PAYLOAD_MB)
+    payload = _whole(
+        environ, "SAGEMAKER_MAX_PAYLOAD_IN_MB", DEFAULTS.max_body_bytes // MEBIBYTE, most=MAX_PAYLOAD_MB
+    )
     options = Options(
         max_body_bytes=(payload or MAX_PAYLOAD_MB) * MEBIBYTE,
         workers=_whole(environ, "SAGEMAKER_MODEL_SERVER_WORKERS", cpus, least=1, most=1024),
@@ -95,20 +97,18 @@ def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int = 
     return int(text)
 
 
-def load_app(settings: Settings) -> ModelApp:
-    """The application; where the model cannot be loaded, one that answers every request with the reason.
+def load_model(folder: Path, options: Options = DEFAULTS) -> Served | str:
+    """The model in `folder`; where it cannot be loaded, the reason, which every request is answered.
 
-    Raises: SystemExit if the settings ask for an output that the model has not.
+    Raises: SystemExit if the options ask for an output that the model has not.
     """
     try:
-        artefact = read_artefact(settings.model)
+        artefact = read_artefact(folder)
         inspect_artefact(artefact)
-        predictor = load_predictor(artefact)
+        return Served(artefact.card, load_predictor(artefact), options)
     except (ArtefactError, OSError) as error:
         log.error("The model cannot be loaded: %s", error)
-        return ModelApp(f"The model cannot be loaded: {error}", settings.options)
-    try:
-        return ModelApp(Served(artefact.card, predictor, settings.options), settings.options)
+        return f"The model cannot be loaded: {error}"
     except RequestError as error:
         raise SystemExit(f"SAGEMAKER_INFERENCE_OUTPUT: {error}") from error
 
@@ -143,7 +143,7 @@ def main() -> int:
     if settings.user and os.geteuid() == 0:
         give_up_root(settings.user)
     with _announced_load(settings):
-        app = load_app(settings)
+        app = ModelApp(load_model(settings.model, settings.options), settings.options)
     _serve(app, settings, workers=settings.options.workers)
     return 0
 

@@ -23,7 +23,7 @@ from model_src.errors import RequestError
 from model_src.media import CSV, JSON, JSON_LINES, negotiate
 from model_src.request import RequestParser
 from model_src.response import render_predictions
-from model_src.server import load_app, read_settings
+from model_src.server import load_model, read_settings
 from model_src.training import fit_artefact
 
 MAX_BODY_BYTES = 25 * MEBIBYTE
@@ -59,7 +59,8 @@ class Connection:
 
 
 def load(folder: Path, **variables: str) -> ModelApp:
-    return load_app(read_settings({"SM_MODEL_DIR": str(folder), **variables}, cpus=1))
+    options = read_settings(variables, cpus=1).options
+    return ModelApp(load_model(folder, options), options)
 
 
 def ask(app: ModelApp, request: Ask) -> tuple[int, str, Any]:
