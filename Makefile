@@ -48,6 +48,7 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/loop.py
 	@$(BIN)/python benchmarks/demo.py
 	@$(BIN)/python benchmarks/offline.py
+	@$(BIN)/python benchmarks/many_models.py
 	@$(BIN)/python benchmarks/serving.py
 
 docs: packages ## writes the generated pages again (docs/cli.md, the tables and examples of iac/**/README.md)
