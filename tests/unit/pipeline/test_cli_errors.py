@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 
 from pipeline.aws import Aws
 from pipeline.cli import app, docs, main, report_error, translate_error
+from pipeline.cli.infrastructure import pick_stack
 from pipeline.errors import PipelineError, PlanError, SetupError, UsageError
-from pipeline.settings import Settings, parse_environment, pick_model, read_settings
+from pipeline.settings import Settings, check_workspace, parse_environment, pick_model, read_settings
+from pipeline.stack import CORE
 
 MLOPS_TOML = 'project = "mlops"\nregion = "us-east-1"\nmodels = ["iris"]\n'
 
@@ -213,3 +215,17 @@ def test_an_unknown_setting_is_refused(checkout: Path) -> None:
 def test_an_unknown_model_is_refused(settings: Settings) -> None:
     with pytest.raises(UsageError, match="no model 'digits'"):
         pick_model(settings, "digits")
+
+
+@pytest.mark.parametrize("workspace", ["", "production", "pro"])
+def test_a_workspace_that_agrees_is_taken(workspace: str) -> None:
+    check_workspace("production", {"TF_WORKSPACE": workspace})
+
+
+def test_a_workspace_of_another_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_WORKSPACE", "staging")
+
+    with pytest.raises(UsageError, match="TF_WORKSPACE is staging, but production is asked for"):
+        pick_stack("environment", "production")
+
+    assert pick_stack("core", "production") == CORE

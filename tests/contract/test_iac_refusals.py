@@ -1,0 +1,66 @@
+"""Terraform refuses each wrong input of iac/testing/refusals.toml, and says which rule it breaks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from typing import Any
+
+import pytest
+from iac_copy import IAC, ROOTS, IacCopy
+
+REFUSALS = tomllib.loads((IAC / "testing" / "refusals.toml").read_text())
+CASES = [(root, case["refused"], case["given"]) for root in ROOTS for case in REFUSALS[root]]
+GOOD: dict[str, dict[str, Any]] = {
+    "bootstrap": {"deployer_principals": ["arn:aws:iam::123456789012:user/carol"]},
+    "core": {"models": ["iris"]},
+    "environment": {
+        "environment": "staging",
+        "models": {"iris": {}},
+        "images": {"iris": f"registry.example/mlops-iris@sha256:{'a' * 64}"},
+        "lambda_package": "variables.tf",  # any file: nothing is uploaded
+        "commit": "abcdef1",
+        "state_bucket": "mlops-tfstate-123456789012",
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory: pytest.TempPathFactory) -> IacCopy:
+    """The roots without anything but their variables, which need neither provider nor backend."""
+    folder = tmp_path_factory.mktemp("variables")
+    copy = IacCopy(folder, data=folder / "data")
+    for root in ROOTS:
+        for file in (copy.iac / root).glob("*.tf"):
+            if not file.read_text().lstrip().startswith("variable "):
+                file.unlink()
+        shutil.rmtree(copy.iac / root / "tests", ignore_errors=True)
+        (copy.iac / root / ".terraform.lock.hcl").unlink()
+    return copy
+
+
+def plan(copy: IacCopy, root: str, given: dict[str, Any]) -> str:
+    """What Terraform says."""
+    (copy.iac / root / "given.auto.tfvars.json").write_text(json.dumps(GOOD[root] | given))
+    workspace = "staging" if root == "environment" else None
+    return copy.run(root, "plan", "-input=false", workspace=workspace)
+
+
+@pytest.mark.terraform
+@pytest.mark.parametrize("root", ROOTS)
+def test_good_input_is_taken(variables: IacCopy, root: str) -> None:
+    variables_only = plan(variables, root, {})
+
+    assert "No changes" in variables_only
+
+
+@pytest.mark.terraform
+@pytest.mark.parametrize(("root", "refused", "given"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
+def test_wrong_input_is_refused_with_the_rule(
+    variables: IacCopy, root: str, refused: str, given: dict[str, Any]
+) -> None:
+    with pytest.raises(AssertionError) as told:
+        plan(variables, root, given)
+
+    assert refused in " ".join(str(told.value).split())
