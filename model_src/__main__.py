@@ -1,6 +1,7 @@
 """`python -m model_src`: what a model team runs before it commits.
 
-check FOLDER            every broken rule of FOLDER/model.yaml, as file:line: rule: message
+check FOLDER            every broken rule of FOLDER/model.yaml, and CSV files beside it with other columns,
+                        as file:line: rule: message
 show FOLDER             the model as JSON
 split CSV FOLDER        CSV divided into FOLDER/train.csv and FOLDER/holdout.csv
 """
@@ -14,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from model_src.contract import FILE_NAME, Model, read_model
-from model_src.dataset import read_table
-from model_src.errors import ContractError, ModelError, Problem
+from model_src.dataset import read_header, read_table
+from model_src.errors import ContractError, DatasetError, ModelError, Problem
 from model_src.estimator import hyperparameter_names
 from model_src.split import split_table, write_rows
 
@@ -48,7 +49,21 @@ def _parser() -> argparse.ArgumentParser:
 
 def _check(options: argparse.Namespace) -> str:
     model = _read(options.folder)
+    check_samples(options.folder, model)
     return f"{options.folder / FILE_NAME}: ok: {model.name}, {model.task} of {model.target.name}"
+
+
+def check_samples(folder: Path, model: Model) -> None:
+    """Nothing, if the CSV files beside a model.yaml have its columns. Raises: ContractError."""
+    problems = []
+    for file in sorted(folder.glob("*.csv")):
+        try:
+            read_header(file, columns=list(model.columns))
+        except DatasetError as error:
+            message = str(error).removeprefix(f"{file.name}:1: ")
+            problems.append(Problem(str(file), 1, "csv-header", message))
+    if problems:
+        raise ContractError(problems)
 
 
 def _show(options: argparse.Namespace) -> str:

@@ -69,6 +69,18 @@ def read_table(files: Sequence[Path], *, columns: Sequence[str]) -> Table:
     return Table(cells, places, digest.hexdigest())
 
 
+def read_header(file: Path, *, columns: Sequence[str]) -> list[str]:
+    """The header of a CSV file, which must have exactly `columns`, in any order.
+
+    Raises: DatasetError.
+    """
+    with file.open("rb") as stream:
+        text = _decode(file.name, stream.readline(_MAX_FIELD_CHARACTERS))
+    header = [cell.strip() for cell in next(csv.reader(io.StringIO(text, newline="")), [])]
+    _check_header(file.name, header, wanted=list(columns))
+    return header
+
+
 def encode_training(table: Table, model: Model) -> Dataset:
     """The dataset to train on; categories and classes that the contract leaves open are learned from it.
 
@@ -95,7 +107,7 @@ def encode_table(
     """
     columns = [_encode_column(table, model.columns[feature.name], feature) for feature in features]
     if model.task == "regression":
-        target = _encode_column(table, model.target, learn_feature(model.target, ()))
+        target = _encode_values(table, model.target)
     else:
         target = _encode_classes(table, model.target, classes)
     return Dataset(to_matrix(columns), target, features, classes, table.sha256)
@@ -166,6 +178,17 @@ def _encode_column(table: Table, column: Column, feature: Feature) -> Numbers:
     return numbers
 
 
+def _encode_values(table: Table, target: Column) -> Numbers:
+    """The target's numbers, which stay 64-bit: an integer may be larger than a feature's."""
+    allowed = tuple(int(value) for value in target.allowed or ())
+    numbers = _encode_column(table, target, Feature(target.name, "number", missing=False, allowed=allowed))
+    broken = numbers != np.floor(numbers)
+    if target.type == "integer" and broken.any():
+        row = int(broken.argmax())
+        raise table.error(row, column=target.name, reason=f"{numbers[row]:g} is not an integer")
+    return numbers
+
+
 def _classes(table: Table, model: Model) -> tuple[Label, ...]:
     target = model.target
     if target.allowed is not None:
@@ -173,14 +196,14 @@ def _classes(table: Table, model: Model) -> tuple[Label, ...]:
     names = sorted(set(table.cells[target.name]) - {""})
     if target.type == "category":
         return tuple(names)
-    numbers = _encode_column(table, target, learn_feature(target, ()))
+    numbers = _encode_values(table, target)
     return tuple(sorted({int(number) for number in numbers}))
 
 
 def _encode_classes(table: Table, target: Column, classes: tuple[Label, ...]) -> Numbers:
     if target.type == "integer":
         feature = Feature(
-            target.name, "integer", missing=False, allowed=tuple(int(label) for label in classes)
+            target.name, "number", missing=False, allowed=tuple(int(label) for label in classes)
         )
         numbers = _encode_column(table, target, feature)
         indices = np.searchsorted(np.sort(feature.allowed), numbers)

@@ -20,6 +20,7 @@ from model_src.contract import Column, ColumnType
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
+LARGEST_INTEGER: Final = 2**24  # above it, whole numbers begin to share a 32-bit float
 UNKNOWN: Final = -2.0  # -1 is what the graph puts in the place of a missing category
 
 
@@ -132,6 +133,8 @@ def _checked(feature: Feature, numbers: Numbers, missing: NDArray[np.bool_]) -> 
         )
     if feature.type == "integer":
         _refuse_first(~missing & (numbers != np.floor(numbers)), numbers, "is not an integer")
+        reason = f"is beyond {LARGEST_INTEGER}, up to where an integer is exact; a `number` would be rounded"
+        _refuse_first(~missing & (np.abs(numbers) > LARGEST_INTEGER), numbers, reason)
     if feature.allowed:
         reason = f"is not allowed; allowed are {', '.join(map(str, feature.allowed))}"
         _refuse_first(~missing & ~np.isin(numbers, feature.allowed), numbers, reason)
@@ -141,7 +144,7 @@ def _checked(feature: Feature, numbers: Numbers, missing: NDArray[np.bool_]) -> 
 def _refuse_first(wrong: NDArray[np.bool_], numbers: Numbers, reason: str) -> None:
     if wrong.any():
         row = int(wrong.argmax())
-        shown = "" if np.isnan(numbers[row]) else f"{numbers[row]:g} "
+        shown = "" if np.isnan(numbers[row]) else f"{numbers[row]:.15g} "
         raise CellError(row, shown + reason)
 
 

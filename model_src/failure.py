@@ -26,7 +26,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self._arrived = threading.Event()
-        self._grace_s = 0.0
+        self.grace_s = 0.0
 
     @property
     def arrived(self) -> bool:
@@ -34,12 +34,12 @@ class Interruption:
 
     def postpone(self, grace_s: float) -> None:
         """From now on the program looks at `arrived` by itself, and has this long to end."""
-        self._grace_s = grace_s
+        self.grace_s = grace_s
 
     def arrive(self, end: Callable[[], None]) -> None:
         """Tells the program, and calls `end` when its time is over."""
         self._arrived.set()
-        time.sleep(self._grace_s)
+        time.sleep(self.grace_s)
         end()
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from model_src import metrics
 from model_src.artefact import Artefact, Card, write_artefact
-from model_src.checkpoint import Arrays, Checkpoint, Checkpoints
+from model_src.checkpoint import Arrays, Checkpoints
 from model_src.contract import Estimator, Model, read_model
 from model_src.dataset import Dataset, Table, encode_table, encode_training, read_table
 from model_src.ensemble import StateError, fit_in_stages, iterations_of
@@ -168,16 +168,15 @@ def fit_pipeline(model: Model, dataset: Dataset, checkpoints: Checkpoints | None
 
     Raises: TrainingError with the estimator's own words; StoppedError after an interruption.
     """
-    done = checkpoints.resume() if checkpoints else None
     try:
-        return _fit_pipeline(model, dataset, checkpoints, done)
+        return _fit_pipeline(model, dataset, checkpoints)
     except StateError as error:
         _log(f"The checkpoint cannot be used ({error}); training begins anew.")
-        return _fit_pipeline(model, dataset, checkpoints, None)
+        return _fit_pipeline(model, dataset, checkpoints, resume=False)
 
 
 def _fit_pipeline(
-    model: Model, dataset: Dataset, checkpoints: Checkpoints | None, done: Checkpoint | None
+    model: Model, dataset: Dataset, checkpoints: Checkpoints | None, *, resume: bool = True
 ) -> Any:
     kind = model.estimator.type
     # float64 of float32 values: the fit is exact, and sees what ONNX Runtime will see.
@@ -191,6 +190,7 @@ def _fit_pipeline(
         total = iterations_of(kind, estimator)
         if total is None:
             return pipeline.fit(matrix, target)
+        done = checkpoints.resume() if checkpoints and resume else None
         for _, preparation in pipeline.steps[:-1]:
             matrix = preparation.fit_transform(matrix)
 

@@ -19,6 +19,7 @@ from typing import Any
 MAX_PROBLEMS = 20
 MAX_LINE_BYTES = 1 << 20
 MAX_SHOWN_CHARACTERS = 80
+LARGEST_INTEGER = 2**24  # models compute with 32-bit floats; above it, whole numbers begin to share one
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # float() also takes "nan", "1_000" and other alphabets' digits; a dataset may hold none of them.
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -38,6 +39,7 @@ class Column:
     maximum: float | None = None
     allowed: tuple[str, ...] = ()
     missing_allowed: bool = False
+    exact: bool = False  # an integer that becomes a 32-bit float: a feature, not the target
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class _Hashed:
 def parse_contract(model: Mapping[str, Any]) -> Contract:
     """The contract inside a model.json that the model's schema has accepted."""
     return Contract(
-        columns=tuple(_parse_column(column) for column in model["columns"]),
+        columns=tuple(_parse_column(column, target=model["target"]) for column in model["columns"]),
         target=model["target"],
         min_rows=int(model.get("min_rows", 1)),
         classification=model["task"] == "classification",
@@ -139,7 +141,7 @@ def check_dataset(chunks: Iterable[bytes], *, contract: Contract) -> Report:
     )
 
 
-def _parse_column(column: Mapping[str, Any]) -> Column:
+def _parse_column(column: Mapping[str, Any], *, target: str) -> Column:
     return Column(
         name=column["name"],
         type=column["type"],
@@ -147,6 +149,7 @@ def _parse_column(column: Mapping[str, Any]) -> Column:
         maximum=column.get("max"),
         allowed=tuple(str(value) for value in column.get("allowed") or ()),
         missing_allowed=bool(column.get("missing", False)),
+        exact=column["type"] == "integer" and column["name"] != target,
     )
 
 
@@ -268,6 +271,9 @@ def _number_check(column: Column) -> ValueCheck:
         number = float(value) if pattern.fullmatch(value) else math.nan
         if not math.isfinite(number):
             return f"{_shown(value)!r} is not {noun}", noun
+        if column.exact and abs(number) > LARGEST_INTEGER:
+            message = f"{_shown(value)} is beyond {LARGEST_INTEGER}, up to where an integer is exact"
+            return message, str(LARGEST_INTEGER)
         if number < minimum:
             return f"{_shown(value)} is below the minimum {minimum:g}", f"min {minimum:g}"
         if number > maximum:

@@ -119,6 +119,21 @@ def test_the_first_problems_are_kept_and_counted() -> None:
     assert report.size_bytes == len(GOOD) + 50 * 8
 
 
+def test_an_integer_that_a_float_would_round_is_refused_but_in_the_target() -> None:
+    model = {
+        "task": "regression",
+        "target": "price",
+        "min_rows": 2,
+        "columns": [{"name": "id", "type": "integer"}, {"name": "price", "type": "integer"}],
+    }
+
+    fits = check(b"id,price\n16777216,90000001\n-16777216,90000002\n", model=model)
+    large = check(b"id,price\n16777217,1\n2,3\n", model=model)
+
+    assert fits.accepted, fits.reason
+    assert large.reason == "line 2, column id: 16777217 is beyond 16777216, up to where an integer is exact"
+
+
 def test_a_long_value_is_shown_cut() -> None:
     (problem,) = check(GOOD + b"1,4," + b"y" * 1000 + b"\n").problems
 

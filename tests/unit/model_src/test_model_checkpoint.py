@@ -133,6 +133,7 @@ def test_what_cannot_be_fitted_in_stages_is_fitted_at_once(
     train(model, dataset, tmp_path, watch)
 
     assert watch.lines == []
+    assert watch.interruption.grace_s == 0
     assert not (tmp_path / CHECKPOINT_FILE).exists()
 
 

@@ -144,3 +144,24 @@ def test_show_prints_the_contract_as_json(tmp_path: Path, capsys: pytest.Capture
     shown = json.loads(capsys.readouterr().out)
     assert shown["target"]["name"] == "rent"
     assert [column["name"] for column in shown["features"]] == ["area", "rooms", "heating", "district"]
+
+
+def test_check_compares_the_csv_files_with_the_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_contract(tmp_path)
+    header = "rent,area,rooms,heating,district\n"
+    (folder / "train.csv").write_text(header + "many,more,rows,than,are read\n")
+    assert main(["check", str(folder)]) == 0
+
+    (folder / "train.csv").write_text(header.replace("rooms", "room"))
+    (folder / "holdout.csv").write_text("")
+    capsys.readouterr()
+
+    assert main(["check", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert (
+        f"{folder}/train.csv:1: csv-header: column 'rooms' is missing; the header has rent, area, room"
+        in said
+    )
+    assert f"{folder}/holdout.csv:1: csv-header: the file is empty" in said

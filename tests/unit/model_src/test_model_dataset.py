@@ -32,6 +32,10 @@ from model_src.split import split_table
         (changed(DATA, ("80.5", "0")), "part-0.csv:3: column 'area': 0 is below min 1"),
         (changed(DATA, ("80.5,3", "80.5,3.5")), "part-0.csv:3: column 'rooms': 3.5 is not an integer"),
         (
+            changed(DATA, ("80.5,3", "80.5,16777217")),
+            "part-0.csv:3: column 'rooms': 16777217 is beyond 16777216, up to where an integer is exact",
+        ),
+        (
             changed(DATA, ("oil", "wood")),
             "part-0.csv:3: column 'heating': 'wood' is not allowed; allowed are gas, oil",
         ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +176,44 @@ def test_a_processing_job_reads_and_writes_sagemakers_folders(
     report = json.loads((tmp_path / "processing" / "output" / "evaluation.json").read_text())
     assert report["model_sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
     assert report["model"] == "flat"
+
+
+WITHOUT_TRAINING_LIBRARIES = """
+import runpy, sys
+for name in ("sklearn", "skl2onnx", "onnx", "scipy", "pandas", "joblib"):
+    sys.modules[name] = None  # importing it is an ImportError from here on
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_the_program_evaluates_without_any_training_library(
+    tmp_path: Path, trained: tuple[Model, Artefact], holdout: Path
+) -> None:
+    """The slim serving image has none."""
+    root = Path(__file__).parents[3]
+    program, inputs = tmp_path / "program", tmp_path / "ml" / "processing" / "input"
+    program.mkdir()
+    (program / "evaluate").write_text((root / "container" / "evaluate").read_text())
+    write_contract(tmp_path, changed(CONTRACT, *AS_CLASSIFICATION)).rename(program / "model")
+    write_artefact(trained[1], tmp_path / "model")
+    (inputs / "holdout").mkdir(parents=True)
+    (inputs / "model").mkdir()
+    pack(
+        inputs / "model" / "model.tar.gz",
+        {name: (tmp_path / "model" / name).read_bytes() for name in (CARD_FILE, ONNX_FILE)},
+    )
+    holdout.rename(inputs / "holdout" / "holdout.csv")
+    environ = {"SAGEMAKER_BASE_DIR": str(tmp_path / "ml"), "PYTHONPATH": str(root)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TRAINING_LIBRARIES, str(program / "evaluate")],
+        env=environ,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "ml" / "processing" / "output" / "evaluation.json").is_file()
 
 
 def test_an_artefact_survives_files_and_archive(tmp_path: Path, trained: tuple[Model, Artefact]) -> None:
