@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import tarfile
 import tempfile
 import time
@@ -22,7 +23,7 @@ from docker.models.containers import Container
 
 from pipeline.conformance.client import Address
 from pipeline.conformance.program import ImageFacts, Launch, StartError
-from pipeline.errors import UsageError
+from pipeline.errors import SetupError, UsageError
 
 LABEL = "org.mlops.check-image"
 _ML = "opt/ml"
@@ -37,6 +38,7 @@ class ContainerRuntime:
     name: Literal["container"] = "container"
 
     def __init__(self, client: docker.DockerClient, image: str):
+        check_engine(client)
         self._client = client
         self._label = {LABEL: uuid.uuid4().hex}
         try:
@@ -171,6 +173,18 @@ class ContainerProgram:
                     content = archive.extractfile(member) if member.isfile() else None
                     if content is not None:
                         yield member.name.partition("/")[2], content.read()
+
+
+def check_engine(client: docker.DockerClient) -> None:
+    """Raises: SetupError where containers cannot be reached at their own addresses."""
+    info = client.info()
+    rootless = any("rootless" in option for option in info.get("SecurityOptions") or ())
+    elsewhere = not client.api.base_url.startswith("http+docker://") or "Desktop" in info["OperatingSystem"]
+    if rootless or elsewhere or sys.platform != "linux":
+        raise SetupError(
+            "Containers of this engine cannot be reached at their addresses: it is in a virtual machine, on "
+            "another one, or rootless. Use a Docker engine of this Linux machine, or --runtime process."
+        )
 
 
 def parse_listeners(table: str) -> tuple[str, ...]:

@@ -65,8 +65,10 @@ class Subject:
         self._observed: dict[str, object] = {}
 
     def close(self) -> None:
-        self.runtime.close()
-        shutil.rmtree(self._work)
+        try:
+            self.runtime.close()
+        finally:
+            shutil.rmtree(self._work)
 
     @property
     def sample(self) -> Sample:

@@ -100,19 +100,19 @@ class OneThread(Broken):
         server_bind = good.Server.server_bind
 
 
-class PingOf2500Ms(Broken):
+class PingOverTheLimit(Broken):
     fails = _PINGS
 
     class handler(good.Handler):  # noqa: N801 - the attribute that it overrides
         def ping(self) -> None:
-            time.sleep(2.5)
+            time.sleep(1.25)
             super().ping()
 
 
-class PingOf1500Ms(Broken):
+class PingUnderTheLimit(Broken):
     class handler(good.Handler):  # noqa: N801 - the attribute that it overrides
         def ping(self) -> None:
-            time.sleep(1.5)
+            time.sleep(0.75)
             super().ping()
 
 
@@ -128,7 +128,7 @@ class PingBehindPredictions(Broken):
 
         def ping(self) -> None:
             if time.monotonic() - self.last_s < 0.1:
-                time.sleep(2.5)
+                time.sleep(1.25)
             super().ping()
 
 
