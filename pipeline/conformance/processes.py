@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from random import randint
 from typing import Literal
 
 from pipeline.conformance.client import Address, NoAnswerError, connect
@@ -21,8 +22,6 @@ from pipeline.conformance.program import Launch, StartError
 from pipeline.conformance.tree import hash_files
 from pipeline.errors import UsageError
 
-# On Linux all of 127/8 is this machine: who listens on 127.0.0.1 alone is not found at the second address.
-HOST = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 _LOCALHOST = "127.0.0.1"
 _OFFLINE = Path(__file__).with_name("offline")
 
@@ -46,7 +45,7 @@ class ProcessRuntime:
         home = self._work / str(self._count)
         tree = home / "ml"
         shutil.copytree(launch.tree, tree)
-        address = Address(HOST, _free_port())
+        address = _free_address()
         log = home / "log"
         with log.open("wb") as output:
             try:
@@ -144,7 +143,13 @@ def _command(program: Path) -> list[str]:
     return [str(program)] if os.access(program, os.X_OK) else [sys.executable, str(program)]
 
 
-def _free_port() -> int:
+def _free_address() -> Address:
+    """An address of this machine only. On Linux all of 127/8 is: who listens on 127.0.0.1 alone is not found.
+
+    Each start has one of its own, so that examinations at the same time do not meet.
+    """
+    own = f"127.{randint(1, 254)}.{randint(1, 254)}.{randint(2, 254)}"  # noqa: S311 - no secret
+    host = own if sys.platform == "linux" else _LOCALHOST
     with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+        probe.bind((host, 0))
+        return Address(host, int(probe.getsockname()[1]))
