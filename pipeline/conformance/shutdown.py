@@ -20,6 +20,7 @@ _LONG_S = 0.5
 _GROWTH = 8
 _LARGEST_BODY_BYTES = 6 * 1024**2
 _SECOND_HALF_AFTER_S = 0.3
+_HALVES_TIMEOUT_S = 60.0
 _GOOD_EXIT_CODES = (0, 143)
 
 
@@ -101,9 +102,10 @@ def _stop(subject: Subject, server: Server) -> Shutdown:
 def _stop_at_work(subject: Subject, server: Server, sample: Sample) -> Shutdown:
     body, request_s = _find_long_body(server, sample)
     with ThreadPoolExecutor(_CLIENTS + 1) as pool:
-        half = pool.submit(
-            _send_halves, server, sample, signalled := threading.Event(), subject.limits.stop_s
-        )
+        begun, signalled = threading.Event(), threading.Event()
+        half = pool.submit(_send_halves, server, sample, begun, signalled)
+        begun.wait()
+        time.sleep(_SECOND_HALF_AFTER_S)
         requests = [pool.submit(_invoke, server, body, sample.content_type) for _ in range(_CLIENTS)]
         time.sleep(request_s / 3)
         under_way = [request for request in requests if not request.done()]
@@ -139,22 +141,27 @@ def _invoke(server: Server, body: bytes, content_type: str) -> str | None:
     return None
 
 
-def _send_halves(server: Server, sample: Sample, signalled: threading.Event, timeout_s: float) -> Reply | str:
+def _send_halves(
+    server: Server, sample: Sample, begun: threading.Event, signalled: threading.Event
+) -> Reply | str:
     """Sends the second half of a request after the signal; any answer, or why there was none."""
     request = client.render_request(
         "POST", "/invocations", sample.body, headers={"Content-Type": sample.content_type}
     )
     middle = len(request) - len(sample.body) // 2 - 1
     try:
-        opened, _ = client.connect(server.address, timeout_s=timeout_s)
+        opened, _ = client.connect(server.address, timeout_s=_HALVES_TIMEOUT_S)
         with opened:
             opened.sendall(request[:middle])
+            begun.set()
             signalled.wait()
             time.sleep(_SECOND_HALF_AFTER_S)
             opened.sendall(request[middle:])
             return client.read_reply(opened, started=time.perf_counter())
     except (NoAnswerError, OSError) as error:
         return str(error)
+    finally:
+        begun.set()
 
 
 def _wait(server: Server, limit_s: float) -> tuple[int | None, float]:

@@ -117,9 +117,10 @@ class Subject:
             raise NotApplicableError("the server never got healthy")
         if (self._doubted and not self._main.answers()) or not self._main.runs():
             self._main.program.remove()
-            self._main = self._observe(
-                self._launch(_serve(self.served_tree)), timeout_s=self.limits.healthy_s
-            ).server
+            again = self._observe(self._launch(_serve(self.served_tree)), timeout_s=self.limits.healthy_s)
+            self._main = again.server
+            if again.healthy_s is None:
+                raise NotApplicableError("a check ended the server, and it did not get healthy again")
         self._doubted = False
         return self._main
 
