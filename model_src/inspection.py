@@ -47,7 +47,7 @@ def inspect_artefact(artefact: Artefact, limits: Limits = Limits()) -> None:
 
 
 def run_limited(work: Callable[[], None], limits: Limits, *, size_bytes: int) -> None:
-    """Runs `work` in a child process: forked, so that it has every library already and costs 10 ms.
+    """Runs `work` in a child process, forked so that it has every library already.
 
     Raises: ArtefactError if the child raised one, or did not end by itself.
     """
