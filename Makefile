@@ -32,7 +32,7 @@ lint: packages
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make fix"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
-	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary --exclude 'benchmarks/peers|scripts/checks/state_machines' scripts benchmarks .ci
+	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary --exclude 'benchmarks/peers|scripts/checks/state_machines' scripts benchmarks .ci container
 	@report=$$($(BIN)/lint-imports 2>&1) || { echo "$$report"; exit 1; }
 	@$(BIN)/python -m pipeline.cli.docs --check
 	@$(BIN)/python scripts/iac_readmes.py --check

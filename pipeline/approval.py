@@ -41,6 +41,7 @@ class Subject:
     run_id: str
     model_package_arn: str
     image_digest: str
+    training_image_digest: str
     model_sha256: str
     evaluation_sha256: str
 
@@ -97,6 +98,7 @@ def package_subject(package: dict[str, Any], *, project: str, environment: str) 
             run_id=metadata["run_id"],
             model_package_arn=package["ModelPackageArn"],
             image_digest=metadata["image_digest"],
+            training_image_digest=metadata["training_image_digest"],
             model_sha256=metadata["model_sha256"],
             evaluation_sha256=metadata["evaluation_sha256"],
         )

@@ -20,7 +20,7 @@ from docker.errors import DockerException
 from pipeline.errors import BuildError, SetupError
 from pipeline.oci import OciImage, list_program_files, load_layout, make_image, save_layout
 from pipeline.registry import Credentials, Repository, decode_authorization
-from pipeline.settings import Settings
+from pipeline.settings import Settings, Target
 
 Engine = Literal["docker", "none"]
 EngineChoice = Literal["auto", "docker", "none"]
@@ -32,6 +32,7 @@ class BuiltImage:
     """`image_id` is the digest of the image's configuration: the same content has the same one everywhere."""
 
     model: str
+    target: Target
     engine: Engine
     image_id: str
     commit: str
@@ -47,16 +48,16 @@ class BuildOptions:
     data_input: str | None = None
 
 
-def read_image(settings: Settings, model: str) -> BuiltImage:
-    """The last image built of this model."""
-    file = settings.image_file(model)
+def read_image(settings: Settings, model: str, target: Target) -> BuiltImage:
+    """The last image built of this model and target."""
+    file = settings.image_file(model, target)
     if not file.is_file():
-        raise BuildError(f"There is no image of {model} yet. Run `mlops build` first.")
+        raise BuildError(f"There is no {target} image of {model} yet. Run `mlops build` first.")
     return BuiltImage(**json.loads(file.read_text()))
 
 
 def save_image(settings: Settings, image: BuiltImage) -> None:
-    file = settings.image_file(image.model)
+    file = settings.image_file(image.model, image.target)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(asdict(image), indent=2) + "\n")
 
@@ -89,40 +90,42 @@ def choose_engine(choice: EngineChoice) -> docker.DockerClient | None:
 def build_image(
     settings: Settings,
     model: str,
+    target: Target,
     *,
     engine: docker.DockerClient | None,
     options: BuildOptions,
     report: Report,
 ) -> BuiltImage:
-    """Builds one model's image and keeps what it is in build/image/<model>.json."""
+    """Builds one image of a model and keeps what it is in build/image/<model>-<target>.json."""
     if engine is None:
-        image = _bundle_image(settings, model, commit=options.commit)
-        save_layout(image, _layout_folder(settings, model))
-        built = _describe(model, engine="none", image_id=image.config.digest, commit=options.commit)
+        image = _bundle_image(settings, model, target, commit=options.commit)
+        save_layout(image, _layout_folder(settings, model, target))
+        built = _describe(model, target, engine="none", image_id=image.config.digest, commit=options.commit)
     else:
         prepare_wheelhouse(settings, report)
-        stream = _stream_build(engine, build_request(settings, model, options=options))
+        stream = _stream_build(engine, build_request(settings, model, target, options=options))
         image_id = read_build_stream(stream, report=report)
-        built = _describe(model, engine="docker", image_id=image_id, commit=options.commit)
+        built = _describe(model, target, engine="docker", image_id=image_id, commit=options.commit)
     save_image(settings, built)
     return built
 
 
-def _layout_folder(settings: Settings, model: str) -> Path:
-    return settings.build / "image" / f"{model}.oci"
+def _layout_folder(settings: Settings, model: str, target: Target) -> Path:
+    return settings.build / "image" / f"{model}-{target}.oci"
 
 
-def _bundle_image(settings: Settings, model: str, *, commit: str) -> OciImage:
-    files = list_program_files(settings.checkout, settings.model_folder(model))
-    return make_image(files, labels={"org.mlops.model": model, "org.opencontainers.image.revision": commit})
+def _bundle_image(settings: Settings, model: str, target: Target, *, commit: str) -> OciImage:
+    files = list_program_files(settings.checkout, settings.model_folder(model), target=target)
+    labels = {"org.mlops.model": model, "org.mlops.target": target}
+    return make_image(files, labels={**labels, "org.opencontainers.image.revision": commit})
 
 
-def _describe(model: str, *, engine: Engine, image_id: str, commit: str) -> BuiltImage:
+def _describe(model: str, target: Target, *, engine: Engine, image_id: str, commit: str) -> BuiltImage:
     content = image_id.removeprefix("sha256:")[:12]
-    return BuiltImage(model, engine, image_id, commit, tag=f"{commit[:12]}-{content}")
+    return BuiltImage(model, target, engine, image_id, commit, tag=f"{target}-{commit[:12]}-{content}")
 
 
-def build_request(settings: Settings, model: str, *, options: BuildOptions) -> dict[str, Any]:
+def build_request(settings: Settings, model: str, target: Target, *, options: BuildOptions) -> dict[str, Any]:
     """The call to the engine. The network is off: wheels come from the wheelhouse in the context."""
     arguments = {
         "MODEL_FOLDER_NAME": model,
@@ -133,6 +136,7 @@ def build_request(settings: Settings, model: str, *, options: BuildOptions) -> d
     return {
         "path": str(settings.checkout),
         "dockerfile": "container/Dockerfile",
+        "target": target,
         "buildargs": {name: value for name, value in arguments.items() if value},
         "network_mode": "none",
         "rm": True,
@@ -191,11 +195,13 @@ def push_image(
         raise BuildError(f"{repository.uri}:{image.tag} has other content. Tags are immutable: build anew.")
     if stored:
         digest = stored.digest
-        report(f"{image.model}: {repository.uri}:{image.tag} is there already")
+        report(f"{image.model} {image.target}: {repository.uri}:{image.tag} is there already")
     elif image.engine == "docker":
         digest = _push_with_engine(image, repository)
     else:
-        digest = _push_layout(load_layout(_layout_folder(settings, image.model)), image, repository)
+        digest = _push_layout(
+            load_layout(_layout_folder(settings, image.model, image.target)), image, repository
+        )
     pushed = replace(image, uri=f"{repository.uri}@{digest}", digest=digest)
     save_image(settings, pushed)
     return pushed

@@ -17,9 +17,14 @@ from pathlib import Path
 
 from pipeline.errors import BuildError
 from pipeline.registry import MANIFEST_TYPE
+from pipeline.settings import Target
 
 PROCESS_LABEL = {"org.mlops.runtime": "process"}
 _PROGRAMS = "opt/program"
+_ENTRY_POINTS: Mapping[Target, tuple[str, ...]] = {
+    "training": ("train", "evaluate", "serve"),
+    "serving": ("evaluate", "serve"),
+}
 _ENVIRONMENT = ["PATH=/opt/program:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH=/opt/program"]
 
 
@@ -131,9 +136,9 @@ def _load_blob(folder: Path, descriptor: Mapping[str, str]) -> Blob:
     return blob
 
 
-def list_program_files(checkout: Path, model_folder: Path) -> dict[str, Path]:
+def list_program_files(checkout: Path, model_folder: Path, *, target: Target) -> dict[str, Path]:
     """What stands under /opt/program in the image: the entry points, the package, the chosen model."""
-    files = {f"{_PROGRAMS}/{name}": checkout / "container" / name for name in ("train", "serve", "evaluate")}
+    files = {f"{_PROGRAMS}/{name}": checkout / "container" / name for name in _ENTRY_POINTS[target]}
     for file in sorted((checkout / "model_src").iterdir()):
         if file.suffix in {".py", ".json"}:
             files[f"{_PROGRAMS}/model_src/{file.name}"] = file

@@ -13,6 +13,9 @@ from pipeline.errors import UsageError
 
 Environment = Literal["staging", "production"]
 ENVIRONMENTS: tuple[Environment, ...] = get_args(Environment)
+# The targets of container/Dockerfile: one trains, the other evaluates and serves.
+Target = Literal["training", "serving"]
+TARGETS: tuple[Target, ...] = get_args(Target)
 
 SETTINGS_FILE = "mlops.toml"
 _SHORT_NAMES = {"pro": "production"}
@@ -37,9 +40,9 @@ class Settings:
     def model_folder(self, model: str) -> Path:
         return self.checkout / "model_src" / "models" / model
 
-    def image_file(self, model: str) -> Path:
-        """What was built and pushed for one model, as JSON."""
-        return self.build / "image" / f"{model}.json"
+    def image_file(self, model: str, target: Target) -> Path:
+        """What was built and pushed of one model's image, as JSON."""
+        return self.build / "image" / f"{model}-{target}.json"
 
 
 def parse_environment(name: str) -> Environment:

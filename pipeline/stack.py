@@ -20,11 +20,13 @@ from pipeline.package import build_package
 from pipeline.plans import Manifest, PlanFolder, claim_plan, clear_plan, read_plan, save_manifest, utc_now
 from pipeline.policy import check_verdict, judge_plan
 from pipeline.progress import TerraformProgress
-from pipeline.settings import Environment, Settings
+from pipeline.settings import TARGETS, Environment, Settings, Target
 from pipeline.terraform import Applied, Terraform
 from pipeline.toolchain import Toolchain, terraform_environment
 
 Root = Literal["bootstrap", "core", "environment"]
+# Of each model, the image of each target, by digest.
+ImageUris = Mapping[str, Mapping[Target, str]]
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ def apply_stack(workshop: Workshop, stack: Stack, *, accepted: Collection[str] =
 def destroy_stack(workshop: Workshop, stack: Stack) -> Applied:
     """Destroys what the root's state holds; forgets its plans and outputs."""
     build_package(workshop.settings.checkout, package_file(workshop.settings))
-    images = {model: _absent_image(workshop, model) for model in workshop.settings.models}
+    images = {
+        model: dict.fromkeys(TARGETS, _absent_image(workshop, model)) for model in workshop.settings.models
+    }
     applied = open_stack(workshop, stack, images=images).destroy()
     forget_stack(workshop.settings, stack)
     return applied
@@ -168,7 +172,7 @@ def save_outputs(settings: Settings, stack: Stack, outputs: Mapping[str, Any]) -
     file.write_text(json.dumps(outputs, indent=2) + "\n")
 
 
-def open_stack(workshop: Workshop, stack: Stack, *, images: Mapping[str, str] | None = None) -> Terraform:
+def open_stack(workshop: Workshop, stack: Stack, *, images: ImageUris | None = None) -> Terraform:
     """Terraform on that root: initialised, and in the right workspace."""
     settings = workshop.settings
     root = settings.checkout / "iac" / stack.root
@@ -188,7 +192,7 @@ def open_stack(workshop: Workshop, stack: Stack, *, images: Mapping[str, str] | 
     return terraform
 
 
-def child_environment(workshop: Workshop, stack: Stack, *, images: Mapping[str, str]) -> dict[str, str]:
+def child_environment(workshop: Workshop, stack: Stack, *, images: ImageUris) -> dict[str, str]:
     """The caller's environment variables, made fit, and the root's input variables."""
     settings = workshop.settings
     child = terraform_environment(workshop.environ, terraform_rc=workshop.toolchain.terraform_rc)
@@ -245,18 +249,21 @@ def _locked(file: Path) -> Iterator[None]:
         yield
 
 
-def read_images(settings: Settings) -> dict[str, str]:
-    """The pushed image of every model, by digest."""
-    images = {}
-    for model in settings.models:
-        file = settings.image_file(model)
-        uri = json.loads(file.read_text()).get("uri") if file.is_file() else None
-        if not uri:
-            raise UsageError(
-                f"The image of {model} is not pushed yet. Run `mlops build` and `mlops push` first."
-            )
-        images[model] = uri
-    return images
+def read_images(settings: Settings) -> ImageUris:
+    """The pushed images of every model, by digest."""
+    return {
+        model: {target: _read_uri(settings, model, target) for target in TARGETS} for model in settings.models
+    }
+
+
+def _read_uri(settings: Settings, model: str, target: Target) -> str:
+    file = settings.image_file(model, target)
+    uri = json.loads(file.read_text()).get("uri") if file.is_file() else None
+    if not uri:
+        raise UsageError(
+            f"The {target} image of {model} is not pushed yet. Run `mlops build` and `mlops push` first."
+        )
+    return str(uri)
 
 
 def _absent_image(workshop: Workshop, model: str) -> str:

@@ -27,6 +27,7 @@ class Status:
     model_package: str
     run_id: str
     image_digest: str
+    training_image_digest: str
     model_sha256: str
     dataset_bucket: str
     dataset_key: str
@@ -65,6 +66,7 @@ def read_status(lookup: Lookup, names: PipelineNames, model: str) -> Status:
         model_package=tags["ModelPackage"],
         run_id=tags["Run"],
         image_digest=running_digest(endpoint),
+        training_image_digest=origin["training_image_digest"],
         model_sha256=origin["model_sha256"],
         dataset_bucket=run["bucket"],
         dataset_key=run["key"],

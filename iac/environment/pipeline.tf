@@ -76,7 +76,7 @@ module "retraining" {
   model                  = each.key
   names                  = local.names.models[each.key]
   function_arns          = module.functions.arns
-  image                  = var.images[each.key]
+  images                 = var.images[each.key]
   repository             = local.repositories[each.key]
   training               = each.value.training
   evaluation             = each.value.evaluation

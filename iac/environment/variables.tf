@@ -33,15 +33,15 @@ variable "state_bucket" {
 }
 
 variable "images" {
-  description = "Image of each model, by digest: <repository URI>@sha256:<64 hexadecimal digits>."
-  type        = map(string)
+  description = "Images of each model, by digest: <repository URI>@sha256:<64 hexadecimal digits>. training trains; serving evaluates and serves."
+  type        = map(object({ training = string, serving = string }))
   validation {
-    condition     = alltrue([for image in values(var.images) : can(regex("@sha256:[0-9a-f]{64}$", image))])
+    condition     = alltrue([for image in flatten([for images in values(var.images) : values(images)]) : can(regex("@sha256:[0-9a-f]{64}$", image))])
     error_message = "Each image must end with @sha256:<64 hexadecimal digits>: a tag may be moved."
   }
   validation {
     condition     = var.promotes_from != null || length(setsubtract(keys(var.models), keys(var.images))) == 0
-    error_message = "images must name an image for each model that is retrained: ${join(", ", setsubtract(keys(var.models), keys(var.images)))} has none."
+    error_message = "images must name the images of each model that is retrained: ${join(", ", setsubtract(keys(var.models), keys(var.images)))} has none."
   }
 }
 

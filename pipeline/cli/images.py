@@ -13,7 +13,7 @@ from pipeline import image as images
 from pipeline.cli.desk import Desk, DryRun, Json, Model
 from pipeline.errors import BuildError
 from pipeline.registry import Repository
-from pipeline.settings import pick_model
+from pipeline.settings import TARGETS, pick_model
 from pipeline.toolchain import read_setup
 
 EngineOption = Annotated[
@@ -35,14 +35,18 @@ def build(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Build the image of every model, or of one."""
+    """Build both images of every model, or of one: training, and the slim serving."""
     desk = Desk(as_json=as_json)
     record = read_setup(desk.settings.checkout)
     base = base_image or record.base_image
     options = images.BuildOptions(commit=desk.commit, base_image=base, data_input=data_input)
     wanted = [pick_model(desk.settings, model)] if model else desk.settings.models
     if dry_run:
-        requests = [images.build_request(desk.settings, name, options=options) for name in wanted]
+        requests = [
+            images.build_request(desk.settings, name, target, options=options)
+            for name in wanted
+            for target in TARGETS
+        ]
         desk.show({"requests": requests}, text="\n".join(str(request) for request in requests))
         return
     for name in wanted:
@@ -53,8 +57,9 @@ def build(
         desk.report(f"Building without an engine, because {why}. The programs will run as plain processes.")
         client = None
     built = [
-        images.build_image(desk.settings, name, engine=client, options=options, report=desk.report)
+        images.build_image(desk.settings, name, target, engine=client, options=options, report=desk.report)
         for name in wanted
+        for target in TARGETS
     ]
     desk.show(
         {"images": [asdict(one) for one in built]},
@@ -82,7 +87,7 @@ def push(
     wanted = [pick_model(desk.settings, model)] if model else desk.settings.models
     if registry and len(wanted) > 1:
         raise BuildError("--registry names one repository, so it needs --model.")
-    built = [images.read_image(desk.settings, name) for name in wanted]
+    built = [images.read_image(desk.settings, name, target) for name in wanted for target in TARGETS]
     if dry_run:
         where = registry or f"ECR in {desk.settings.region}"
         text = "\n".join(f"Would push {one.model} as {one.tag} to {where}." for one in built)

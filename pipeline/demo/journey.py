@@ -104,7 +104,7 @@ def apply_core(journey: Journey) -> None:
     show_plan(journey, shell.mlops("plan", "core", profile="deployer"))
     note_apply(journey, shell.mlops("apply", "core", profile="deployer"))
     for image in shell.mlops("push", profile="deployer")["images"]:
-        journey.report(f"{image['model']}: {image['uri']}")
+        journey.report(f"{image['model']} {image['target']}: {image['uri']}")
 
 
 def plan_environments(journey: Journey) -> None:

@@ -80,8 +80,8 @@ def _container(package: dict[str, Any], *, subject: Subject, model: str) -> tupl
     digest = container["Image"].partition("@")[2]
     if digest != subject.image_digest:
         raise ReleaseRefusedError(
-            f"The image of run {subject.run_id} is {container['Image']}, but {subject.image_digest} trained "
-            "and evaluated the model."
+            f"The image of run {subject.run_id} is {container['Image']}, but the model was evaluated in "
+            f"{subject.image_digest}."
         )
     return container["Image"], container["ModelDataUrl"]
 

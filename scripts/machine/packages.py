@@ -109,13 +109,13 @@ def wheel_platforms() -> list[str]:
 
 
 def check_wheels(root: Path) -> Finding:
-    lock = root / "requirements/image.txt"
+    lock = root / "requirements/training.txt"
     stamp = root / "build/wheelhouse/.stamp"
     if stamp.exists() and stamp.read_text() == hashlib.sha256(lock.read_bytes()).hexdigest():
         return Finding(
-            "wheelhouse", True, "build/wheelhouse, as locked in requirements/image.txt", required=False
+            "wheelhouse", True, "build/wheelhouse, as locked in requirements/training.txt", required=False
         )
-    detail = "build/wheelhouse is not what requirements/image.txt says"
+    detail = "build/wheelhouse is not what requirements/training.txt says"
     return Finding("wheelhouse", False, detail, "make setup", required=False)
 
 
@@ -124,10 +124,10 @@ def ensure_wheels(root: Path) -> Finding:
     found = check_wheels(root)
     if found.ok:
         return found
-    lock = root / "requirements/image.txt"
+    lock = root / "requirements/training.txt"
     folder = root / "build/wheelhouse"
     started = time.monotonic()
-    say("wheelhouse", "downloading requirements/image.txt for the model image ...")
+    say("wheelhouse", "downloading requirements/training.txt for the model's images ...")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     version = ["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]

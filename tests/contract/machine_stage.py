@@ -322,6 +322,8 @@ class Model:
             project="stage",
             commit="0123abc",
             training_image=self.image,
+            training_image_digest=self.image.partition("@")[2],
+            serving_image=self.image,
             image_digest=self.image.partition("@")[2],
             training_role_arn=self.stage.roles["sagemaker"],
             processing_role_arn=self.stage.roles["sagemaker"],

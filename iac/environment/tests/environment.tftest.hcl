@@ -20,7 +20,12 @@ variables {
   lambda_package = "outputs.tf" # any file: nothing is uploaded
   commit         = "abcdef1"
   models         = { iris = {} }
-  images         = { iris = "registry.example/mlops-iris@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" }
+  images = {
+    iris = {
+      training = "registry.example/mlops-iris@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+      serving  = "registry.example/mlops-iris@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+    }
+  }
 }
 
 run "staging_retrains" {
@@ -43,7 +48,10 @@ run "three_models_are_three_entries_of_a_map" {
     models = { iris = {}, diabetes = { serving = { instance_count = 3 } }, penguins = { approval_timeout_s = 600 } }
     images = {
       for model in ["iris", "diabetes", "penguins"] :
-      model => "registry.example/mlops-${model}@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+      model => {
+        training = "registry.example/mlops-${model}@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+        serving  = "registry.example/mlops-${model}@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+      }
     }
   }
 
@@ -78,7 +86,7 @@ run "a_tagged_image_is_refused" {
   command = plan
 
   variables {
-    images = { iris = "registry.example/mlops-iris:latest" }
+    images = { iris = { training = "registry.example/mlops-iris:latest", serving = "registry.example/mlops-iris@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb" } }
   }
 
   expect_failures = [var.images]

@@ -17,8 +17,10 @@ resource "aws_sfn_state_machine" "this" {
     judge_function_arn        = var.function_arns["judge"]
     open_gate_function_arn    = var.function_arns["open_gate"]
     record_function_arn       = var.function_arns["record"]
-    training_image            = var.image
-    image_digest              = regex("sha256:[0-9a-f]{64}$", var.image)
+    training_image            = var.images.training
+    training_image_digest     = regex("sha256:[0-9a-f]{64}$", var.images.training)
+    serving_image             = var.images.serving
+    image_digest              = regex("sha256:[0-9a-f]{64}$", var.images.serving)
     training_role_arn         = module.training_role.arn
     training_instance_type    = var.training.instance_type
     training_instance_count   = var.training.instance_count

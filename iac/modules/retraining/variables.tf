@@ -44,12 +44,12 @@ variable "function_arns" {
   }
 }
 
-variable "image" {
-  description = "Image of the model's programs, by digest: <repository URI>@sha256:<64 hexadecimal digits>."
-  type        = string
+variable "images" {
+  description = "Images of the model, by digest: <repository URI>@sha256:<64 hexadecimal digits>. training trains; serving evaluates, and serves the candidate."
+  type        = object({ training = string, serving = string })
   validation {
-    condition     = can(regex("@sha256:[0-9a-f]{64}$", var.image))
-    error_message = "image must end with @sha256:<64 hexadecimal digits>: a tag may be moved."
+    condition     = alltrue([for image in values(var.images) : can(regex("@sha256:[0-9a-f]{64}$", image))])
+    error_message = "Each image must end with @sha256:<64 hexadecimal digits>: a tag may be moved."
   }
 }
 

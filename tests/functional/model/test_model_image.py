@@ -23,10 +23,11 @@ BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "local/python:3.11-bookworm")
 TEST_DIR = ROOT / "container" / "test_dir"
 
 
-def build(client: docker.DockerClient, **arguments: str) -> Image:
+def build(client: docker.DockerClient, target: str, **arguments: str) -> Image:
     image, _ = client.images.build(
         path=str(ROOT),
         dockerfile="container/Dockerfile",
+        target=target,
         buildargs={"BASE_IMAGE": BASE_IMAGE, **arguments},
         network_mode="none",
         rm=True,
@@ -46,7 +47,12 @@ def client() -> docker.DockerClient:
 
 @pytest.fixture(scope="module")
 def image(client: docker.DockerClient) -> Image:
-    return build(client, MODEL_FOLDER_NAME="iris", COMMIT="0123abc")
+    return build(client, "training", MODEL_FOLDER_NAME="iris", COMMIT="0123abc")
+
+
+@pytest.fixture(scope="module")
+def serving_image(client: docker.DockerClient) -> Image:
+    return build(client, "serving", MODEL_FOLDER_NAME="iris", COMMIT="0123abc")
 
 
 @pytest.fixture
@@ -67,11 +73,11 @@ def run(client: docker.DockerClient, image: Image, program: str, base: Path | No
 
 
 @pytest.fixture
-def served(client: docker.DockerClient, image: Image, job: Path) -> Iterator[Container]:
-    """The image serving the model of a job, with nothing to write to."""
+def served(client: docker.DockerClient, image: Image, serving_image: Image, job: Path) -> Iterator[Container]:
+    """The serving image serving the model of a job, with nothing to write to."""
     assert run(client, image, "train", job)[0] == 0
     container = client.containers.run(
-        image.id,
+        serving_image.id,
         "serve",
         detach=True,
         read_only=True,
@@ -89,15 +95,16 @@ def port_of(container: Container) -> int:
     return int(container.ports["8080/tcp"][0]["HostPort"])
 
 
+@pytest.mark.parametrize("judge", ["serving_image", "image"])
 def test_a_job_is_trained_and_judged_in_its_folders(
-    client: docker.DockerClient, image: Image, job: Path
+    client: docker.DockerClient, image: Image, job: Path, judge: str, request: pytest.FixtureRequest
 ) -> None:
     code, output = run(client, image, "train", job)
     assert code == 0, output
     hand_over_model(job)
     (job / "processing" / "input" / "holdout").mkdir()
     shutil.copy(MODELS / "iris" / "holdout.csv", job / "processing" / "input" / "holdout")
-    code, output = run(client, image, "evaluate", job)
+    code, output = run(client, request.getfixturevalue(judge), "evaluate", job)
     assert code == 0, output
 
     card: dict[str, Any] = json.loads((job / "model" / "model.json").read_text())
@@ -150,7 +157,7 @@ def test_a_training_job_that_is_stopped_says_so(client: docker.DockerClient, ima
 
 
 def test_another_model_is_built_by_its_folders_name(client: docker.DockerClient) -> None:
-    image = build(client, MODEL_FOLDER_NAME="penguins")
+    image = build(client, "training", MODEL_FOLDER_NAME="penguins")
 
     code, output = run(client, image, "train", None)
 
@@ -159,25 +166,56 @@ def test_another_model_is_built_by_its_folders_name(client: docker.DockerClient)
     assert image.labels["org.mlops.model"] == "penguins"
 
 
-def test_labels_say_what_the_image_is(image: Image) -> None:
-    assert image.labels["org.opencontainers.image.revision"] == "0123abc"
-    assert image.labels["com.amazonaws.sagemaker.capabilities.accept-bind-to-port"] == "true"
+@pytest.mark.parametrize(("name", "target"), [("image", "training"), ("serving_image", "serving")])
+def test_labels_say_what_the_image_is(name: str, target: str, request: pytest.FixtureRequest) -> None:
+    labels = request.getfixturevalue(name).labels
+
+    assert labels["org.mlops.target"] == target
+    assert labels["org.mlops.model"] == "iris"
+    assert labels["org.opencontainers.image.revision"] == "0123abc"
+    assert labels["com.amazonaws.sagemaker.capabilities.accept-bind-to-port"] == "true"
 
 
-def test_an_image_of_a_model_that_is_not_there_is_not_built(client: docker.DockerClient) -> None:
-    with pytest.raises(docker.errors.BuildError, match="returned a non-zero code"):
-        build(client, MODEL_FOLDER_NAME="nothing")
+@pytest.mark.parametrize("target", ["training", "serving"])
+def test_an_image_of_a_model_that_is_not_there_is_not_built(client: docker.DockerClient, target: str) -> None:
+    with pytest.raises(docker.errors.BuildError, match="model_src/models/nothing"):
+        build(client, target, MODEL_FOLDER_NAME="nothing")
 
 
-def test_nothing_but_what_is_needed_is_in_the_image(client: docker.DockerClient, image: Image) -> None:
-    command = [
-        "sh",
-        "-c",
-        "ls /opt/program /opt/program/model; ls -d /source /wheelhouse /opt/venv/bin/pip; true",
-    ]
+@pytest.mark.parametrize(("name", "limit_bytes"), [("image", 500e6), ("serving_image", 220e6)])
+def test_an_image_is_small(name: str, limit_bytes: float, request: pytest.FixtureRequest) -> None:
+    assert request.getfixturevalue(name).attrs["Size"] <= limit_bytes
 
-    listed = client.containers.run(image.id, command, remove=True, stderr=False).decode().split()
 
-    assert {"train", "serve", "evaluate", "model_src", "model.yaml", "holdout.csv"} <= set(listed)
-    assert not {"/source", "/wheelhouse", "/opt/venv/bin/pip", "models"} & set(listed)
-    assert image.attrs["Size"] < 500e6
+def test_the_training_image_has_every_program_and_no_installer(
+    client: docker.DockerClient, image: Image
+) -> None:
+    found = list_paths(client, image)
+
+    assert {f"/opt/program/{name}" for name in ("train", "serve", "evaluate", "model/model.yaml")} <= found
+    assert not {path for path in found if path.startswith(("/source", "/wheelhouse", "/opt/program/models"))}
+    assert not {path for path in found if "/site-packages/pip" in path or path.endswith("/bin/pip")}
+
+
+def test_what_trains_or_installs_is_not_in_the_serving_image(
+    client: docker.DockerClient, serving_image: Image
+) -> None:
+    found = list_paths(client, serving_image)
+
+    assert "/opt/program/train" not in found
+    packages = {path.split("/site-packages/")[1].split("/")[0] for path in found if "/site-packages/" in path}
+    assert {"numpy", "onnxruntime", "granian"} <= packages
+    assert not {"sklearn", "scipy", "skl2onnx", "onnx", "pandas", "pip", "setuptools"} & packages
+    assert not {
+        path for path in found if path.endswith((".pyi", "/tests", "/f2py", "/bin/perl", "/ensurepip"))
+    }
+
+
+def list_paths(client: docker.DockerClient, image: Image) -> set[str]:
+    command = ["find", "/opt", "/usr", "/wheelhouse", "/source", "-xdev"]
+    container = client.containers.run(image.id, command, detach=True, network_mode="none")
+    try:
+        container.wait(timeout=60)
+        return set(container.logs(stderr=False).decode().splitlines())
+    finally:
+        container.remove(force=True)

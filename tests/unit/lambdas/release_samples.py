@@ -8,6 +8,7 @@ from pipeline.release import Release, Serving, Traffic
 
 RUN_ID = "iris-0123456789abcdef"
 DIGEST = "sha256:" + "a" * 64
+TRAINING_DIGEST = "sha256:" + "d" * 64
 IMAGE = f"123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@{DIGEST}"
 PACKAGE_ARN = "arn:aws:sagemaker:us-east-1:123456789012:model-package/mlops-staging-iris/1"
 

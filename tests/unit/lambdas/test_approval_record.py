@@ -38,6 +38,7 @@ SUBJECT = Subject(
     run_id="iris-0123456789abcdef",
     model_package_arn="arn:aws:sagemaker:us-east-1:123456789012:model-package/mlops-staging-iris/1",
     image_digest="sha256:" + "a" * 64,
+    training_image_digest="sha256:" + "d" * 64,
     model_sha256="b" * 64,
     evaluation_sha256="c" * 64,
 )

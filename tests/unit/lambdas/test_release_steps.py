@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 from lambda_fakes import FakeKms, FakeS3, FakeSageMaker, FakeStepFunctions, client_error
-from release_samples import DIGEST, IMAGE, PACKAGE_ARN, RELEASE, RUN_ID, SERVING, SERVING_SETTINGS
+from release_samples import (
+    DIGEST,
+    IMAGE,
+    PACKAGE_ARN,
+    RELEASE,
+    RUN_ID,
+    SERVING,
+    SERVING_SETTINGS,
+    TRAINING_DIGEST,
+)
 
 from pipeline.approval import (
     Subject,
@@ -68,6 +77,7 @@ class World:
             "CustomerMetadataProperties": {
                 "run_id": RUN_ID,
                 "image_digest": DIGEST,
+                "training_image_digest": TRAINING_DIGEST,
                 "model_sha256": MODEL_SHA256,
                 "evaluation_sha256": "c" * 64,
             },
@@ -236,7 +246,7 @@ def test_an_image_of_another_digest_is_not_released(image: str, world: World, pr
     world.approve()
     world.package["InferenceSpecification"]["Containers"][0]["Image"] = image
 
-    with pytest.raises(ReleaseRefusedError, match="trained and evaluated the model"):
+    with pytest.raises(ReleaseRefusedError, match=f"the model was evaluated in {DIGEST}"):
         world.authorise(production)
 
 

@@ -119,11 +119,11 @@ def test_release_calls_its_functions_with_what_they_take(name: str, keys: set[st
 
 
 def test_jobs_run_isolated_by_digest_under_the_runs_name() -> None:
-    states = render("retraining", training_image="repo@sha256:1")["States"]
+    states = render("retraining", training_image="repo@sha256:1", serving_image="repo@sha256:2")["States"]
 
     train, evaluate = states["Train"]["Parameters"], states["Evaluate"]["Parameters"]
     assert train["AlgorithmSpecification"]["TrainingImage"] == "repo@sha256:1"
-    assert evaluate["AppSpecification"] == {"ImageUri": "repo@sha256:1", "ContainerEntrypoint": ["evaluate"]}
+    assert evaluate["AppSpecification"] == {"ImageUri": "repo@sha256:2", "ContainerEntrypoint": ["evaluate"]}
     assert train["EnableNetworkIsolation"] is True
     assert evaluate["NetworkConfig"] == {"EnableNetworkIsolation": True}
     assert train["TrainingJobName.$"] == "$.claim.run_id"
@@ -139,6 +139,7 @@ def test_a_candidate_is_registered_once_and_pending_with_its_lineage() -> None:
         "run_id",
         "commit",
         "image_digest",
+        "training_image_digest",
         "model_sha256",
         "evaluation_sha256",
         "evaluation_uri",

@@ -63,7 +63,7 @@ def test_with_json_an_error_is_one_object(
     assert json.loads(said.err) == {
         "error": {
             "type": "BuildError",
-            "message": "There is no image of iris yet. Run `mlops build` first.",
+            "message": "There is no training image of iris yet. Run `mlops build` first.",
             "exit_code": 4,
         }
     }

@@ -23,6 +23,7 @@ NAMES = PipelineNames(
     {"iris": ModelNames("mlops-staging-iris", None)},
 )
 DIGEST = "sha256:" + "1" * 64
+TRAINING_DIGEST = "sha256:" + "2" * 64
 RUN: dict[str, Any] = {
     "run_id": "iris-1",
     "model": "iris",
@@ -46,7 +47,12 @@ class Runs:
 
 
 def sagemaker() -> Client:
-    metadata = {"model_sha256": "m", "dataset_sha256": "ds", "image_digest": DIGEST}
+    metadata = {
+        "model_sha256": "m",
+        "dataset_sha256": "ds",
+        "image_digest": DIGEST,
+        "training_image_digest": TRAINING_DIGEST,
+    }
     tags = {"Run": "iris-1", "ModelPackage": "arn/1", "Commit": "abc"}
     variant = {"DeployedImages": [{"ResolvedImage": f"repo@{DIGEST}"}]}
     return Client(
@@ -80,6 +86,7 @@ def test_the_status_leads_from_the_endpoint_back_to_the_dataset() -> None:
         "config",
         "arn/1",
     )
+    assert status.training_image_digest == TRAINING_DIGEST
     assert (status.image_digest, status.dataset_sha256, status.dataset_version_id) == (DIGEST, "ds", "v1")
     assert (status.uploaded_by, status.approved_by, status.in_service_since) == ("alice", None, "2026-01-02")
 

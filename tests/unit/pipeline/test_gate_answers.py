@@ -36,7 +36,7 @@ class SageMaker:
         self.answers: list[dict[str, str]] = []
 
     def describe_model_package(self, **_request: str) -> dict[str, Any]:
-        names = ("run_id", "image_digest", "model_sha256", "evaluation_sha256")
+        names = ("run_id", "image_digest", "training_image_digest", "model_sha256", "evaluation_sha256")
         properties = dict.fromkeys(names, RUN)
         return {
             "ModelPackageArn": PACKAGE,

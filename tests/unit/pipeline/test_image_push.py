@@ -12,7 +12,8 @@ from registry_server import RegistryServer, serve_registry
 from pipeline.errors import BuildError
 from pipeline.image import BuildOptions, build_image, open_ecr, open_private, push_image, read_image
 from pipeline.registry import Credentials, Repository
-from pipeline.settings import Settings
+from pipeline.settings import TARGETS, Settings, Target
+from pipeline.stack import read_images
 
 COMMIT = "0123456789abcdef"
 LOGIN = Credentials("AWS", "secret")
@@ -28,9 +29,9 @@ def open_repository(server: RegistryServer, credentials: Credentials | None = LO
     return Repository(server.host, "mlops-iris", credentials=credentials)
 
 
-def build(settings: Settings) -> Any:
+def build(settings: Settings, target: Target = "serving") -> Any:
     options = BuildOptions(commit=COMMIT)
-    return build_image(settings, "iris", engine=None, options=options, report=lambda _line: None)
+    return build_image(settings, "iris", target, engine=None, options=options, report=lambda _line: None)
 
 
 def push(settings: Settings, image: Any, repository: Repository) -> Any:
@@ -43,9 +44,19 @@ def test_what_was_built_is_pushed_and_named_by_digest(settings: Settings, regist
     pushed = push(settings, built, open_repository(registry))
 
     assert pushed.uri == f"{registry.host}/mlops-iris@{pushed.digest}"
-    assert pushed.tag == f"0123456789ab-{built.image_id.removeprefix('sha256:')[:12]}"
+    assert pushed.tag == f"serving-0123456789ab-{built.image_id.removeprefix('sha256:')[:12]}"
     assert json.loads(registry.manifests[pushed.tag])["config"]["digest"] == built.image_id
-    assert read_image(settings, "iris") == pushed
+    assert read_image(settings, "iris", "serving") == pushed
+
+
+def test_both_images_of_a_model_stand_in_its_one_repository(
+    settings: Settings, registry: RegistryServer
+) -> None:
+    pushed = [push(settings, build(settings, target), open_repository(registry)) for target in TARGETS]
+
+    assert [image.tag.partition("-")[0] for image in pushed] == ["training", "serving"]
+    assert len({image.digest for image in pushed}) == 2
+    assert read_images(settings) == {"iris": {image.target: image.uri for image in pushed}}
 
 
 def test_the_same_content_is_not_sent_twice(settings: Settings, registry: RegistryServer) -> None:

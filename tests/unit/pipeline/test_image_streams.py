@@ -71,7 +71,10 @@ def test_a_push_without_a_digest_is_an_error() -> None:
 
 
 def test_the_build_has_no_network_and_only_the_given_arguments(settings: Settings) -> None:
-    request = build_request(settings, "iris", options=BuildOptions(commit="abc", base_image="base:1"))
+    request = build_request(
+        settings, "iris", "serving", options=BuildOptions(commit="abc", base_image="base:1")
+    )
 
     assert request["network_mode"] == "none"
+    assert request["target"] == "serving"
     assert request["buildargs"] == {"MODEL_FOLDER_NAME": "iris", "COMMIT": "abc", "BASE_IMAGE": "base:1"}

@@ -15,14 +15,14 @@ from pipeline.settings import Settings
 
 @pytest.fixture
 def image(settings: Settings) -> OciImage:
-    files = list_program_files(settings.checkout, settings.model_folder("iris"))
+    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
     return make_image(files, labels={"org.mlops.model": "iris"})
 
 
 def test_the_same_files_give_the_same_digest_at_any_time(settings: Settings, image: OciImage) -> None:
     for file in settings.checkout.rglob("*"):
         os.utime(file, (1, 1))
-    files = list_program_files(settings.checkout, settings.model_folder("iris"))
+    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
     again = make_image(dict(reversed(files.items())), labels={"org.mlops.model": "iris"})
 
     assert again.manifest.digest == image.manifest.digest
@@ -30,7 +30,7 @@ def test_the_same_files_give_the_same_digest_at_any_time(settings: Settings, ima
 
 def test_another_model_yaml_gives_another_digest(settings: Settings, image: OciImage) -> None:
     (settings.model_folder("iris") / "model.yaml").write_text("name: other\n")
-    files = list_program_files(settings.checkout, settings.model_folder("iris"))
+    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
 
     assert make_image(files, labels={"org.mlops.model": "iris"}).manifest.digest != image.manifest.digest
 
@@ -39,7 +39,7 @@ def test_the_layer_holds_programs_package_and_model_and_no_other_model(settings:
     other = settings.model_folder("other")
     other.mkdir()
     (other / "model.yaml").write_text("name: other\n")
-    files = list_program_files(settings.checkout, settings.model_folder("iris"))
+    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
 
     with tarfile.open(fileobj=io.BytesIO(make_layer(files))) as layer:
         modes = {entry.name: entry.mode for entry in layer}
@@ -51,6 +51,13 @@ def test_the_layer_holds_programs_package_and_model_and_no_other_model(settings:
         "opt/program/serve": 0o755,
         "opt/program/train": 0o755,
     }
+
+
+def test_what_trains_is_not_in_the_serving_image(settings: Settings) -> None:
+    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="serving")
+
+    assert "opt/program/serve" in files
+    assert "opt/program/train" not in files
 
 
 def test_the_image_says_that_it_runs_as_a_process(image: OciImage) -> None:

@@ -38,13 +38,15 @@ def workshop(settings: Settings, fake_terraform: FakeTerraform) -> Workshop:
 
 
 def test_an_environment_is_told_images_package_commit_and_state_bucket(workshop: Workshop) -> None:
-    child = child_environment(workshop, STAGING, images={"iris": "repo@sha256:1"})
+    child = child_environment(
+        workshop, STAGING, images={"iris": {"training": "r@sha256:1", "serving": "r@sha256:2"}}
+    )
 
     variables = {name: value for name, value in child.items() if name.startswith("TF_VAR_")}
     assert variables == {
         "TF_VAR_project": "mlops",
         "TF_VAR_state_bucket": "mlops-tfstate-123456789012",
-        "TF_VAR_images": '{"iris": "repo@sha256:1"}',
+        "TF_VAR_images": '{"iris": {"serving": "r@sha256:2", "training": "r@sha256:1"}}',
         "TF_VAR_lambda_package": "../../build/lambda.zip",
         "TF_VAR_commit": "abc1234",
     }
@@ -73,7 +75,7 @@ def test_the_workspace_is_the_environment(workshop: Workshop, fake_terraform: Fa
 
 
 def test_an_image_that_is_not_pushed_stops_a_plan_early(settings: Settings) -> None:
-    with pytest.raises(UsageError, match="image of iris is not pushed yet"):
+    with pytest.raises(UsageError, match="training image of iris is not pushed yet"):
         read_images(settings)
 
 
@@ -134,7 +136,7 @@ def test_progress_is_a_line_now_and_then() -> None:
 
 
 def test_an_unpushed_image_file_is_no_image(settings: Settings) -> None:
-    file: Path = settings.image_file("iris")
+    file: Path = settings.image_file("iris", "training")
     file.parent.mkdir(parents=True)
     file.write_text('{"uri": null}')
 

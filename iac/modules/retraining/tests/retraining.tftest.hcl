@@ -19,7 +19,10 @@ variables {
     for handler in ["claim", "validate", "judge", "open_gate", "answer_gate", "record"] :
     handler => "arn:aws:lambda:us-east-1:123456789012:function:mlops-staging-${handler}"
   }
-  image                  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+  images = {
+    training = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    serving  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+  }
   repository             = "mlops-iris"
   training               = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 3600 }
   evaluation             = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 1800 }
@@ -62,14 +65,30 @@ run "the_gate_hears_its_own_group_only" {
   }
 }
 
+run "one_image_trains_and_the_other_is_judged_and_registered" {
+  command = apply
+
+  assert {
+    condition = (
+      jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.AlgorithmSpecification.TrainingImage == var.images.training
+      && jsondecode(aws_sfn_state_machine.this.definition).States.Evaluate.Parameters.AppSpecification.ImageUri == var.images.serving
+      && jsondecode(aws_sfn_state_machine.this.definition).States.Register.Parameters.InferenceSpecification.Containers[0].Image == var.images.serving
+    )
+    error_message = "What is evaluated and registered must be what will serve."
+  }
+}
+
 run "a_tag_is_refused" {
   command = plan
 
   variables {
-    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris:latest"
+    images = {
+      training = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+      serving  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris:latest"
+    }
   }
 
-  expect_failures = [var.image]
+  expect_failures = [var.images]
 }
 
 run "the_example_plans" {

@@ -11,14 +11,17 @@ locals {
 }
 
 module "retraining" {
-  source                 = "../.."
-  context                = { partition = "aws", region = "us-east-1", account_id = "123456789012", boundary_arn = "arn:aws:iam::123456789012:policy/mlops-boundary" }
-  project                = "mlops"
-  environment            = "staging"
-  model                  = "iris"
-  names                  = local.names.models["iris"]
-  function_arns          = { for handler, name in local.names.functions : handler => "arn:aws:lambda:us-east-1:123456789012:function:${name}" }
-  image                  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:${sha256("an image")}"
+  source        = "../.."
+  context       = { partition = "aws", region = "us-east-1", account_id = "123456789012", boundary_arn = "arn:aws:iam::123456789012:policy/mlops-boundary" }
+  project       = "mlops"
+  environment   = "staging"
+  model         = "iris"
+  names         = local.names.models["iris"]
+  function_arns = { for handler, name in local.names.functions : handler => "arn:aws:lambda:us-east-1:123456789012:function:${name}" }
+  images = {
+    training = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:${sha256("an image")}"
+    serving  = "123456789012.dkr.ecr.us-east-1.amazonaws.com/mlops-iris@sha256:${sha256("another")}"
+  }
   repository             = module.names.account.repositories["iris"]
   training               = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 3600 }
   evaluation             = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 1800 }
