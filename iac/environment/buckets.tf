@@ -13,13 +13,6 @@ module "data_bucket" {
   noncurrent_expiry_days = var.noncurrent_expiry_days
 }
 
-# Every new object becomes an event, where models are retrained.
-resource "aws_s3_bucket_notification" "uploads" {
-  count       = local.retrains ? 1 : 0
-  bucket      = module.data_bucket.name
-  eventbridge = true
-}
-
 # Training results, releases and model configuration.
 module "models_bucket" {
   source                 = "../modules/bucket"

@@ -1,7 +1,6 @@
 # Takes what was approved in staging.
-environment        = "production"
-promotes_from      = "staging"
-log_retention_days = 365
+environment   = "production"
+promotes_from = "staging"
 
 models = {
   iris = {}

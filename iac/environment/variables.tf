@@ -72,7 +72,7 @@ variable "models_folder" {
 variable "log_retention_days" {
   description = "Days for which logs are kept."
   type        = number
-  default     = 30
+  default     = 365
   validation {
     condition     = contains([1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653], var.log_retention_days)
     error_message = "log_retention_days must be a number of days that CloudWatch Logs offers."

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from kept_demo import ROOT, Deployment
+from kept_demo import PLANTED_SECRET, ROOT, Deployment
 
 PORTS = {"process": 4750, "container": 4760}
 
@@ -40,7 +40,7 @@ def run_demo(place: Deployment, *options: str) -> None:
         [*command, "--runtime", place.runtime, *options],
         cwd=ROOT,
         env={k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        | {"MLOPS_BUILD_DIR": str(place.build_dir)},
+        | {"MLOPS_BUILD_DIR": str(place.build_dir), "CI_TOKEN": PLANTED_SECRET},
         capture_output=True,
         text=True,
         timeout=1200,

@@ -98,6 +98,12 @@ resource "aws_s3_bucket_policy" "this" {
   depends_on = [aws_s3_bucket_public_access_block.this]
 }
 
+# Every write is an event; what nobody has a rule for costs nothing and goes nowhere.
+resource "aws_s3_bucket_notification" "this" {
+  bucket      = aws_s3_bucket.this.id
+  eventbridge = true
+}
+
 resource "aws_s3_bucket_logging" "this" {
   count         = var.access_logs_bucket == null ? 0 : 1
   bucket        = aws_s3_bucket.this.id

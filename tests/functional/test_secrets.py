@@ -1,0 +1,81 @@
+"""FAULTS 35: no secret in state, plan, log or image layer. Looked for: what is planted, and what is in use."""
+
+from __future__ import annotations
+
+import configparser
+import gzip
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+
+import pytest
+from byte_search import find_markers, read_folder
+from kept_demo import PLANTED_SECRET, Deployment
+
+
+@pytest.fixture(scope="module")
+def secrets(deployment: Deployment) -> dict[str, bytes]:
+    """The variable that every command of the demo was given, and the keys it worked with."""
+    file = configparser.ConfigParser()
+    file.read(deployment.aws_variables()["AWS_SHARED_CREDENTIALS_FILE"])
+    keys = {f"{name}'s key": file[name]["aws_secret_access_key"].encode() for name in file.sections()}
+    assert keys
+    return {"the planted variable": PLANTED_SECRET.encode(), **keys}
+
+
+def objects(deployment: Deployment) -> Iterator[tuple[str, bytes]]:
+    """Every version of every object: states, plans' inputs, ledger, trail files, models, datasets."""
+    s3 = deployment.client("s3")
+    for bucket in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            for version in page.get("Versions", []):
+                found = s3.get_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+                yield f"s3://{bucket}/{version['Key']}", found["Body"].read()
+
+
+def logs(deployment: Deployment) -> Iterator[tuple[str, bytes]]:
+    """Every log event there is."""
+    client = deployment.client("logs")
+    for page in client.get_paginator("describe_log_groups").paginate():
+        for group in page["logGroups"]:
+            for events in client.get_paginator("filter_log_events").paginate(
+                logGroupName=group["logGroupName"]
+            ):
+                yield group["logGroupName"], json.dumps(events["events"]).encode()
+
+
+def test_the_search_finds_what_is_packed_in_something_else() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("inner", gzip.compress(b"--needle--"))
+
+    assert find_markers([("file", packed.getvalue())], {"it": b"needle"}) == ["file!inner!gz: it"]
+    assert find_markers([("file", packed.getvalue())], {"it": b"noodle"}) == []
+
+
+def test_no_object_holds_a_secret(deployment: Deployment, secrets: dict[str, bytes]) -> None:
+    searched = list(objects(deployment))
+
+    assert any("tfstate" in place for place, _ in searched)
+    assert any("/CloudTrail/" in place for place, _ in searched)
+    assert find_markers(searched, secrets) == []
+
+
+def test_no_log_holds_a_secret(deployment: Deployment, secrets: dict[str, bytes]) -> None:
+    searched = list(logs(deployment))
+
+    assert any("/aws/lambda/" in place for place, _ in searched)
+    assert find_markers(searched, secrets) == []
+
+
+def test_no_plan_package_or_image_layer_holds_a_secret(
+    deployment: Deployment, secrets: dict[str, bytes]
+) -> None:
+    """The build folder holds plans, outputs and the functions' package; the registry in it every image layer."""
+    keys = deployment.build_dir / "local/credentials"
+    searched = list(read_folder(deployment.build_dir, without=[keys]))
+
+    assert any(place.endswith("plan.json") for place, _ in searched)
+    assert any("registry" in place for place, _ in searched) or deployment.runtime == "process"
+    assert find_markers(searched, secrets) == []
