@@ -1,4 +1,4 @@
-"""FAULTS 35: no secret in state, plan, log or image layer. Looked for: what is planted, and what is in use."""
+"""FAULTS 35: no secret in state, plan, log or image layer, neither a planted one nor one in use."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_no_log_holds_a_secret(deployment: Deployment, secrets: dict[str, bytes]
 def test_no_plan_package_or_image_layer_holds_a_secret(
     deployment: Deployment, secrets: dict[str, bytes]
 ) -> None:
-    """The build folder holds plans, outputs and the functions' package; the registry in it every image layer."""
+    """The build folder holds plans, outputs, the functions' package, and the registry with the layers."""
     keys = deployment.build_dir / "local/credentials"
     searched = list(read_folder(deployment.build_dir, without=[keys]))
 
