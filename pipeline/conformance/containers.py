@@ -40,7 +40,7 @@ class ContainerRuntime:
     def __init__(self, client: docker.DockerClient, image: str):
         check_engine(client)
         self._client = client
-        self._label = {LABEL: uuid.uuid4().hex}
+        self.label = {LABEL: uuid.uuid4().hex}
         try:
             found = client.images.get(image)
         except (ImageNotFound, APIError) as error:
@@ -58,7 +58,7 @@ class ContainerRuntime:
                     self._image,
                     [launch.command],
                     environment=dict(launch.environment),
-                    labels=self._label,
+                    labels=self.label,
                     volumes=volumes,
                     detach=True,
                     **arguments,
@@ -71,7 +71,7 @@ class ContainerRuntime:
         return ContainerProgram(container, launch.port)
 
     def close(self) -> None:
-        wanted: Any = {"label": [f"{name}={value}" for name, value in self._label.items()]}
+        wanted: Any = {"label": [f"{name}={value}" for name, value in self.label.items()]}
         for container in self._client.containers.list(all=True, filters=wanted):
             container.remove(force=True, v=True)
         for network in self._client.networks.list(filters=wanted):
@@ -85,12 +85,12 @@ class ContainerRuntime:
         if not launch.read_only_model:
             yield {}
             return
-        volume = self._client.volumes.create(labels=self._label)
+        volume = self._client.volumes.create(labels=self.label)
         place = f"/{_ML}/model"
         filler = self._client.containers.create(
             self._image,
             [launch.command],
-            labels=self._label,
+            labels=self.label,
             volumes={volume.name: {"bind": place, "mode": "rw"}},
         )
         _put_tree(filler, launch.tree / "model", prefix=f"{_ML}/model")
@@ -99,11 +99,11 @@ class ContainerRuntime:
 
     def _closed_network(self) -> str:
         """A network whose containers are reached from this machine and reach nothing."""
-        found = self._client.networks.list(filters={"label": f"{LABEL}={self._label[LABEL]}"})
+        found = self._client.networks.list(filters={"label": f"{LABEL}={self.label[LABEL]}"})
         if found:
             return str(found[0].name)
-        name = f"check-image-{self._label[LABEL][:12]}"
-        self._client.networks.create(name, driver="bridge", internal=True, labels=self._label)
+        name = f"check-image-{self.label[LABEL][:12]}"
+        self._client.networks.create(name, driver="bridge", internal=True, labels=self.label)
         return name
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import docker
 import pytest
@@ -17,9 +18,11 @@ from test_check_image import HERE, LIMITS, SAMPLE, failures
 
 from pipeline.conformance.catalogue import choose_checks
 from pipeline.conformance.check import Result
-from pipeline.conformance.containers import LABEL, ContainerRuntime
+from pipeline.conformance.containers import ContainerRuntime
 from pipeline.conformance.executor import run_checks
+from pipeline.conformance.program import Launch, StartError
 from pipeline.conformance.subject import Material, Subject
+from pipeline.conformance.tree import make_serving_tree
 
 pytestmark = pytest.mark.engine
 
@@ -137,11 +140,20 @@ def test_a_container_fails_the_checks_of_what_it_breaks(
     assert CASES[name].says in " ".join(found.values())
 
 
-def test_an_examination_leaves_nothing_behind(examined: dict[str, Future[dict[str, Result]]]) -> None:
-    for future in examined.values():
-        future.result()
-
+def test_an_examination_leaves_nothing_behind(tmp_path: Path) -> None:
     client = docker.from_env(timeout=120)
-    assert client.containers.list(all=True, filters={"label": LABEL}) == []
-    assert client.networks.list(filters={"label": LABEL}) == []
-    assert client.volumes.list(filters={"label": LABEL}) == []
+    base = next(name for name in BASE_IMAGES if client.images.list(name))
+    runtime = ContainerRuntime(client, base)
+    tree = make_serving_tree(None, tmp_path / "ml")
+    mine: Any = {"label": [f"{name}={value}" for name, value in runtime.label.items()]}
+
+    # The base image has no `serve`: the container, its network and its volume are left half-made.
+    with pytest.raises(StartError, match="serve"):
+        runtime.start(Launch("serve", tree, offline=True, read_only_model=True))
+    made = [client.containers.list(all=True, filters=mine), client.networks.list(filters=mine)]
+    runtime.close()
+
+    assert all(made)
+    assert client.containers.list(all=True, filters=mine) == []
+    assert client.networks.list(filters=mine) == []
+    assert client.volumes.list(filters=mine) == []
