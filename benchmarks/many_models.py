@@ -76,6 +76,7 @@ class Planner:
 
     def _variables(self, count: int) -> dict[str, Any]:
         names = [f"model-{number}" for number in range(count)]
+        image = f"registry.example/model@sha256:{'a' * 64}"
         folder = self._folder / "models"
         for name in names:
             if not (folder / name).exists():
@@ -83,7 +84,7 @@ class Planner:
         return {
             "environment": "staging",
             "models": {name: {} for name in names},
-            "images": {name: f"registry.example/mlops-{name}@sha256:{'a' * 64}" for name in names},
+            "images": {name: {"training": image, "serving": image} for name in names},
             "models_folder": str(folder),
             "state_bucket": BUCKET,
             "lambda_package": str(self._folder / "lambda.zip"),

@@ -12,13 +12,14 @@ from iac_copy import IAC, ROOTS, IacCopy
 
 REFUSALS = tomllib.loads((IAC / "testing" / "refusals.toml").read_text())
 CASES = [(root, case["refused"], case["given"]) for root in ROOTS for case in REFUSALS[root]]
+IMAGE = f"registry.example/mlops-iris@sha256:{'a' * 64}"
 GOOD: dict[str, dict[str, Any]] = {
     "bootstrap": {"deployer_principals": ["arn:aws:iam::123456789012:user/carol"]},
     "core": {"models": ["iris"]},
     "environment": {
         "environment": "staging",
         "models": {"iris": {}},
-        "images": {"iris": f"registry.example/mlops-iris@sha256:{'a' * 64}"},
+        "images": {"iris": {"training": IMAGE, "serving": IMAGE}},
         "lambda_package": "variables.tf",  # any file: nothing is uploaded
         "commit": "abcdef1",
         "state_bucket": "mlops-tfstate-123456789012",
