@@ -51,3 +51,13 @@ def resident_mb(pid: int) -> float:
         return 0.0
     sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
     return int(sizes[0]) / 1024 if sizes else 0.0
+
+
+def proportional_mb(pid: int) -> float:
+    """Memory of its own, and its part of what it shares; 0 when the process has ended."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    sizes = [line.split()[1] for line in rollup.splitlines() if line.startswith("Pss:")]
+    return int(sizes[0]) / 1024 if sizes else 0.0

@@ -97,11 +97,11 @@ def python_of(peer: str) -> str:
 
 def build_servers(model: Model, cases: Sequence[Rows], *, port: int, workers: int) -> list[Server]:
     """Every server, each on ports of its own from `port` on."""
-    makers = [_ours, _empty, _flask, _mlflow, _bentoml, _mlserver]
+    makers = [our_server, _empty, _flask, _mlflow, _bentoml, _mlserver]
     return [make(model, cases, port + 10 * number, workers) for number, make in enumerate(makers)]
 
 
-def _ours(model: Model, cases: Sequence[Rows], port: int, workers: int) -> Server:
+def our_server(model: Model, cases: Sequence[Rows], port: int, workers: int) -> Server:
     def label(body: bytes) -> str:
         return str(json.loads(body)["predictions"][0]["label"])
 
