@@ -74,6 +74,7 @@ LISTINGS = (
     Listing("repository", "ecr", "describe_repositories", "repositories[].repositoryName"),
     Listing("role", "iam", "list_roles", "Roles[].RoleName"),
     Listing("policy", "iam", "list_policies", "Policies[].PolicyName", {"Scope": "Local"}),
+    Listing("network", "ec2", "describe_vpcs", "Vpcs[].Tags[] | [?Key=='Name'].Value"),
     Listing("key alias", "kms", "list_aliases", "Aliases[].AliasName"),
 )
 

@@ -8,6 +8,8 @@ locals {
   own_keys          = { StringEquals = { "aws:ResourceTag/Project" = var.project } }
 
   deployer_statements = {
+    network = local.deployer_network
+
     storage = [
       {
         Sid    = "Buckets"
@@ -110,7 +112,7 @@ locals {
         Action   = ["iam:PassRole"]
         Resource = local.environment_roles
         Condition = { StringEquals = { "iam:PassedToService" = [
-          "events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com",
+          "events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com", "vpc-flow-logs.amazonaws.com",
         ] } }
       },
       {
@@ -200,7 +202,7 @@ locals {
           "logs:GetLogEvents", "logs:ListTagsForResource", "logs:PutRetentionPolicy", "logs:TagResource",
           "logs:UntagResource",
         ]
-        Resource = [for path in ["/aws/lambda/${var.project}-*", "/aws/sagemaker/*", "/aws/vendedlogs/states/${var.project}-*"] :
+        Resource = [for path in ["/aws/lambda/${var.project}-*", "/aws/sagemaker/*", "/aws/vendedlogs/states/${var.project}-*", "/aws/vpc/${var.project}-*"] :
         "${local.arn.logs}:log-group:${path}"]
       },
       {

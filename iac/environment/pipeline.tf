@@ -19,6 +19,7 @@ module "functions" {
   package_bucket     = module.models_bucket.name
   commit             = var.commit
   log_retention_days = var.log_retention_days
+  vpc                = local.functions_vpc
 }
 
 module "serving" {

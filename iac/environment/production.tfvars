@@ -2,6 +2,10 @@
 environment   = "production"
 promotes_from = "staging"
 
+network = {
+  cidr = "10.20.16.0/20"
+}
+
 models = {
   iris = {}
 }

@@ -108,3 +108,26 @@ variable "audit_expiry_days" {
     error_message = "audit_expiry_days must be at least 90: an audit looks back that far."
   }
 }
+
+variable "network" {
+  description = <<-TEXT
+    The private network of jobs, endpoints and functions. What is not said is as production wants it:
+    enabled: whether there is one; without it jobs and endpoints run in SageMaker's own.
+    cidr: its IPv4 range, /16 to /22.
+    zones: availability zones, two or more; null for the region's first two.
+    functions: whether the functions run in it too, which takes interface endpoints that cost by the hour in each zone.
+    interface_endpoints: further AWS services to reach, for programs of a model team that are not isolated.
+  TEXT
+  type = object({
+    enabled             = optional(bool, true)
+    cidr                = optional(string, "10.20.0.0/20")
+    zones               = optional(list(string))
+    functions           = optional(bool, true)
+    interface_endpoints = optional(set(string), [])
+  })
+  default = {}
+  validation {
+    condition     = var.network.enabled || (length(var.network.interface_endpoints) == 0 && var.network.zones == null)
+    error_message = "network: zones and interface_endpoints mean nothing where enabled is false."
+  }
+}

@@ -29,6 +29,7 @@ MENDS = (
     "s3_events",
     "cloudtrail_events",
     "iam_conditions",
+    "iam_networks",
     "iam_resources",
     "iam_boundaries",
     "cloudtrail_trails",

@@ -60,7 +60,7 @@ def apply() -> None:
         account_id: str,
     ) -> str:
         request = Request(_operation(headers, query), _members(headers, body, query), region, account_id)
-        found = _RESOURCES[service](request) if service in _RESOURCES else []
+        found = RESOURCES[service](request) if service in RESOURCES else []
         _others.set(tuple(found[1:]))
         return (
             found[0]
@@ -132,7 +132,7 @@ def tagged_resources(request: Request) -> list[str]:
     return [str(arn) for arn in one or request.members.get("ResourceIdList") or ()]
 
 
-_RESOURCES = {
+RESOURCES = {
     "cloudtrail": tagged_resources,
     "dynamodb": tagged_resources,
     "ecr": ecr_resources,

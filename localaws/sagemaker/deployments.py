@@ -99,8 +99,8 @@ class LiveEndpoint:
         future = self._shadow_pool.submit(work)
         future.add_done_callback(lambda _: self._shadow_slots.release())
 
-    def stop(self, *, grace_s: float) -> None:
-        """Ends everything that runs for the endpoint."""
+    def stop(self, *, grace_s: float) -> list[Fleet]:
+        """Ends everything that runs for the endpoint; the fleets that did."""
         self.cancelled.set()
         with self._lock:
             fleets = [fleet for fleet in (self._fleet, self._next) if fleet is not None]
@@ -111,6 +111,7 @@ class LiveEndpoint:
             self._shadow_pool.shutdown(wait=False, cancel_futures=True)
         if self.capture is not None:
             self.capture.close()
+        return fleets
 
     def _watch(self, rollout: Rollout, wait_s: float, *, region: str, deadline: float) -> None:
         end = time.monotonic() + wait_s
@@ -137,3 +138,4 @@ def _retire(fleet: Fleet) -> None:
     """Ends a fleet that gets no new requests, after its open ones."""
     fleet.drain(INVOKE_TIMEOUT_S)
     fleet.stop()
+    fleet.leave_network()

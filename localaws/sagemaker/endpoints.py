@@ -122,7 +122,9 @@ class Endpoints:
         live = self._live.pop((call.scope, endpoint["EndpointName"]))
 
         def remove() -> None:
-            live.stop(grace_s=STOP_GRACE_S)
+            fleets = live.stop(grace_s=STOP_GRACE_S)
+            for fleet in fleets:
+                fleet.leave_network()
             self._catalogue.remove(ENDPOINT, call.scope, name)
 
         self._in_background(call.scope, endpoint, remove)
@@ -169,7 +171,7 @@ class Endpoints:
         for variant in variants_of(config):
             model = self._catalogue.get(MODEL, scope, variant["ModelName"])
             container = container_to_serve(self._catalogue, scope, model)
-            models[variant["ModelName"]] = (container, model["ExecutionRoleArn"])
+            models[variant["ModelName"]] = (container, model["ExecutionRoleArn"], model.get("VpcConfig"))
         return start_fleet(
             self._platform,
             scope,

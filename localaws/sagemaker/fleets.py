@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from localaws.runtime.platform import Platform
+from localaws.sagemaker.networks import Interfaces
 from localaws.sagemaker.roles import ExecutionRole
 from localaws.sagemaker.servers import (
     DEFAULT_HEALTH_TIMEOUT_S,
@@ -67,6 +68,7 @@ class Fleet:
     config: Members
     variants: list[Variant]
     shadows: list[Variant]
+    networks: list[Interfaces] = field(default_factory=list)
     _open_requests: int = 0
     _idle: threading.Condition = field(default_factory=threading.Condition)
 
@@ -108,6 +110,11 @@ class Fleet:
             [variant.server for variant in [*self.variants, *self.shadows]], lambda s: s.stop(grace_s=grace_s)
         )
 
+    def leave_network(self) -> None:
+        """Gives back the interfaces; after `stop`, and not when the server itself is about to end."""
+        for network in self.networks:
+            network.remove()
+
 
 def start_fleet(
     platform: Platform,
@@ -115,19 +122,24 @@ def start_fleet(
     config: Members,
     *,
     endpoint: str,
-    models: dict[str, tuple[Members, str]],
+    models: dict[str, tuple[Members, str, Members | None]],
     cancelled: threading.Event,
 ) -> Fleet:
-    """A healthy fleet. `models` gives the container and role of each model.
+    """A healthy fleet. `models` gives the container, role and VPC of each model.
 
     Raises: JobError, with nothing left running.
     """
     started: dict[str, Variant] = {}
+    networks: list[Interfaces] = []
 
     def start(variant: Members) -> None:
-        container, role_arn = models[variant["ModelName"]]
+        container, role_arn, vpc = models[variant["ModelName"]]
         role = ExecutionRole(scope, role_arn, session_name="SageMaker")
         name = variant["VariantName"]
+        instances = variant.get("InitialInstanceCount", 1)
+        network = Interfaces(role, vpc, instances=instances, owner=f"Endpoint {endpoint}, variant {name}")
+        network.make()
+        networks.append(network)
         server = start_server(
             platform,
             container,
@@ -140,7 +152,7 @@ def start_fleet(
             variant,
             server,
             variant.get("InitialVariantWeight", 1.0),
-            variant.get("InitialInstanceCount", 1),
+            instances,
         )
         timeout_s = variant.get("ContainerStartupHealthCheckTimeoutInSeconds", DEFAULT_HEALTH_TIMEOUT_S)
         server.wait_until_healthy(f"production variant {name}", timeout_s=timeout_s, cancelled=cancelled)
@@ -150,15 +162,18 @@ def start_fleet(
         each([*production, *shadows], start)
     except BaseException:
         each([variant.server for variant in started.values()], lambda server: server.stop())
+        for network in networks:
+            network.remove()
         raise
     return Fleet(
         config,
         [started[variant["VariantName"]] for variant in production],
         [started[variant["VariantName"]] for variant in shadows],
+        networks,
     )
 
 
-def each(items: list[T], action: Callable[[T], None]) -> None:
+def each(items: list[T], action: Callable[[T], object]) -> None:
     """Runs `action` on every item side by side; raises the first error when all have ended."""
     errors: list[BaseException] = []
 

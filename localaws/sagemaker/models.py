@@ -5,6 +5,7 @@ from __future__ import annotations
 from localaws.errors import AwsError, ValidationError
 from localaws.sagemaker.catalogue import Catalogue
 from localaws.sagemaker.kinds import ENDPOINT_CONFIG, MODEL, MODEL_PACKAGE
+from localaws.sagemaker.networks import check_vpc
 from localaws.sagemaker.roles import check_role
 from localaws.schema import Members
 from localaws.service import Call, Operation
@@ -23,6 +24,7 @@ def operations(catalogue: Catalogue) -> dict[str, Operation]:
         if "ExecutionRoleArn" not in call.params:
             raise ValidationError("ExecutionRoleArn is required by this local AWS.")
         check_role(call.params["ExecutionRoleArn"])
+        check_vpc(call.params.get("VpcConfig"))
         return catalogue.create(MODEL, call)
 
     def create_endpoint_config(call: Call) -> Members:

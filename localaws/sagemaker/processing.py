@@ -17,6 +17,7 @@ from localaws.sagemaker import transfer
 from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.kinds import PROCESSING_JOB
 from localaws.sagemaker.logs import LogStream
+from localaws.sagemaker.networks import Interfaces, check_vpc
 from localaws.sagemaker.roles import ExecutionRole, check_role
 from localaws.sagemaker.runs import Ending, Run
 from localaws.schema import Members
@@ -38,11 +39,15 @@ class ProcessingJobs(Jobs):
             if not local_path.startswith(f"{ML_ROOT}/processing/"):
                 raise ValidationError(f"LocalPath {local_path} is not below {ML_ROOT}/processing.")
         check_role(call.params["RoleArn"])
+        check_vpc(vpc_of(call.params))
         job = self._catalogue.create(PROCESSING_JOB, call, ProcessingJobStatus="InProgress")
         self._changes.publish(PROCESSING_JOB, call.scope, job)
 
         def work(run: Run, role: ExecutionRole) -> None:
-            with self._platform.tree() as tree:
+            instances = job["ProcessingResources"]["ClusterConfig"]["InstanceCount"]
+            owner = f"Processing job {job['ProcessingJobName']}"
+            network = Interfaces(role, vpc_of(job), instances=instances, owner=owner)
+            with self._platform.tree() as tree, network:
                 self._run_in(tree, call.scope, job, run=run, role=role)
 
         self._start(call.scope, job, work, role_arn=job["RoleArn"])
@@ -98,6 +103,12 @@ class ProcessingJobs(Jobs):
         with self._catalogue.store.lock:
             job.update(ProcessingJobStatus=status, LastModifiedTime=time.time())
         self._changes.publish(PROCESSING_JOB, scope, job)
+
+
+def vpc_of(params: Members) -> Members | None:
+    """Subnets and security groups, where the job names any."""
+    vpc: Members | None = params.get("NetworkConfig", {}).get("VpcConfig")
+    return vpc
 
 
 def local_paths(params: Members) -> list[str]:

@@ -23,6 +23,7 @@ from localaws.sagemaker.events import StateChanges
 from localaws.sagemaker.jobs import Jobs
 from localaws.sagemaker.kinds import TRAINING_JOB
 from localaws.sagemaker.logs import LogStream
+from localaws.sagemaker.networks import Interfaces, check_vpc
 from localaws.sagemaker.roles import ExecutionRole, check_role
 from localaws.sagemaker.runs import Ending, Run, Runs
 from localaws.schema import Members
@@ -74,6 +75,7 @@ class TrainingJobs(Jobs):
         check_supported(call.params)
         check_spot(call.params)
         check_role(call.params["RoleArn"])
+        check_vpc(call.params.get("VpcConfig"))
         job = self._catalogue.create(
             TRAINING_JOB,
             call,
@@ -95,7 +97,12 @@ class TrainingJobs(Jobs):
 
     def _train(self, scope: Scope, job: Members, *, run: Run, role: ExecutionRole) -> Ending:
         """How the program ended on one instance; one that is taken back leaves its checkpoints in S3."""
-        with self._platform.tree() as tree:
+        instances, owner = (
+            job["ResourceConfig"].get("InstanceCount", 1),
+            f"Training job {job['TrainingJobName']}",
+        )
+        network = Interfaces(role, job.get("VpcConfig"), instances=instances, owner=owner)
+        with self._platform.tree() as tree, network:
             s3 = role.client("s3")
             ending = self._run_in(tree, scope, job, run=run, role=role)
             if ending.by == "interruption":

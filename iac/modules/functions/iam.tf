@@ -23,6 +23,7 @@ module "role" {
           Resource = var.kms_key_arn
         },
       ],
+      local.vpc_statements,
       local.statements[each.key],
     )
   })

@@ -220,3 +220,44 @@ locals {
     ]
   }
 }
+
+# In a VPC the Lambda service makes the interfaces of a function with the function's role. The code itself may not.
+locals {
+  ec2 = "arn:${var.context.partition}:ec2:${var.context.region}:${var.context.account_id}"
+  vpc_statements = flatten([for vpc in var.vpc[*] : [
+    {
+      Sid    = "MakeInterfaces"
+      Effect = "Allow"
+      Action = ["ec2:CreateNetworkInterface"]
+      Resource = concat(
+        ["${local.ec2}:network-interface/*"],
+        [for subnet in vpc.subnet_ids : "${local.ec2}:subnet/${subnet}"],
+        [for group in vpc.security_group_ids : "${local.ec2}:security-group/${group}"],
+      )
+    },
+    {
+      Sid       = "ChangeInterfaces"
+      Effect    = "Allow"
+      Action    = ["ec2:AssignPrivateIpAddresses", "ec2:DeleteNetworkInterface", "ec2:UnassignPrivateIpAddresses"]
+      Resource  = "${local.ec2}:network-interface/*"
+      Condition = { ArnEquals = { "ec2:Vpc" = "${local.ec2}:vpc/${vpc.vpc_id}" } }
+    },
+    {
+      # These actions have no resource type.
+      Sid      = "SeeInterfaces"
+      Effect   = "Allow"
+      Action   = ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"]
+      Resource = "*"
+    },
+    {
+      Sid    = "NotByTheCode"
+      Effect = "Deny"
+      Action = [
+        "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface",
+        "ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets", "ec2:UnassignPrivateIpAddresses",
+      ]
+      Resource  = "*"
+      Condition = { ArnLike = { "lambda:SourceFunctionArn" = "arn:${var.context.partition}:lambda:${var.context.region}:${var.context.account_id}:function:${var.names.prefix}-*" } }
+    },
+  ]])
+}

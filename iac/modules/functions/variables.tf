@@ -87,3 +87,13 @@ variable "log_retention_days" {
   description = "Days for which the functions' logs are kept."
   type        = number
 }
+
+variable "vpc" {
+  description = "Where the functions run: vpc_id, subnet_ids and security_group_ids; null for no VPC, that is with a way to the internet."
+  type = object({
+    vpc_id             = string
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+  })
+  default = null
+}

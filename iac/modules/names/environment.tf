@@ -11,6 +11,7 @@ locals {
     models_bucket      = "${local.prefix}-models-${var.account_id}"
     logs_bucket        = "${local.prefix}-logs-${var.account_id}"
     runs_table         = "${local.prefix}-runs"
+    network            = "${local.prefix}-network"
     trail              = "${local.prefix}-audit"
     dead_letters_queue = "${local.prefix}-dead-letters"
     dead_letters_alarm = "${local.prefix}-dead-letters"

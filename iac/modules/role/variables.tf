@@ -11,8 +11,8 @@ variable "service" {
   description = "AWS service that may assume the role, without its domain, such as lambda, states, events or sagemaker."
   type        = string
   validation {
-    condition     = contains(["cloudtrail", "events", "lambda", "sagemaker", "states"], var.service)
-    error_message = "service must be cloudtrail, events, lambda, sagemaker or states."
+    condition     = contains(["cloudtrail", "events", "lambda", "sagemaker", "states", "vpc-flow-logs"], var.service)
+    error_message = "service must be cloudtrail, events, lambda, sagemaker, states or vpc-flow-logs."
   }
 }
 
