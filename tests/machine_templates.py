@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 MODULES = Path(__file__).parents[1] / "iac" / "modules"
-NUMBERS = {
+PLAIN = {
     "training_instance_count": 1,
     "training_volume_size_gb": 10,
     "training_max_runtime_s": 3600,
     "evaluation_instance_count": 1,
     "evaluation_volume_size_gb": 10,
     "evaluation_max_runtime_s": 1800,
+    "training_isolation": "true",
+    "training_encryption": "true",
+    "training_volume_key": "",
+    "evaluation_isolation": "true",
+    "evaluation_encryption": "true",
+    "evaluation_volume_key": "",
+    "vpc_config": "",
     "approval_timeout_s": 604800,
     "timeout_s": 1800,
 }
@@ -24,7 +31,7 @@ NUMBERS = {
 def render(name: str, **values: Any) -> dict[str, Any]:
     """The definition of a machine; strings that are not given stand for themselves, sums are added up."""
     text = (MODULES / name / f"{name}.asl.json.tftpl").read_text()
-    given = {**NUMBERS, "serving_json": "{}", **values}
+    given = {**PLAIN, "serving_json": "{}", **values}
 
     def fill(match: re.Match[str]) -> str:
         terms = [term.strip() for term in match[1].split("+")]

@@ -98,13 +98,15 @@ resource "aws_iam_policy" "boundary" {
         Resource = "*"
       },
       {
-        # What SageMaker does in a role to put a container into a subnet; these actions have no narrower resource there.
+        # What SageMaker and Lambda do in a role to put a container or a function into a subnet; the roles' own policies
+        # say which subnets.
         Sid    = "Network"
         Effect = "Allow"
         Action = [
-          "ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterface",
-          "ec2:DeleteNetworkInterfacePermission", "ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces",
-          "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
+          "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission",
+          "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission", "ec2:DescribeDhcpOptions",
+          "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
+          "ec2:UnassignPrivateIpAddresses",
         ]
         Resource = "*"
       },

@@ -35,6 +35,7 @@ module "serving" {
   kms_key_arn        = local.core.data_kms_key_arn
   latency_alarm_ms   = each.value.latency_alarm_ms
   log_retention_days = var.log_retention_days
+  vpc                = local.workloads_vpc
 }
 
 module "release" {
@@ -50,9 +51,18 @@ module "release" {
     execution_role_arn = module.serving[each.key].role_arn
     kms_key_arn        = each.value.serving.encrypt_volume ? local.core.data_kms_key_arn : null
     instance_type      = each.value.serving.instance_type
-    instance_count     = coalesce(each.value.serving.instance_count, local.retrains ? 1 : 2)
+    instance_count     = local.instance_counts[each.key]
+    autoscaling = each.value.serving.autoscaling == null ? null : {
+      min_instances            = coalesce(each.value.serving.autoscaling.min_instances, local.instance_counts[each.key])
+      max_instances            = each.value.serving.autoscaling.max_instances
+      invocations_per_instance = each.value.serving.autoscaling.invocations_per_instance
+      scale_in_cooldown_s      = each.value.serving.autoscaling.scale_in_cooldown_s
+      scale_out_cooldown_s     = each.value.serving.autoscaling.scale_out_cooldown_s
+    }
     variant_name       = each.value.serving.variant_name
     network_isolation  = each.value.serving.network_isolation
+    subnet_ids         = var.network.enabled ? local.workloads_vpc.subnet_ids : []
+    security_group_ids = var.network.enabled ? local.workloads_vpc.security_group_ids : []
     startup_timeout_s  = each.value.serving.startup_timeout_s
     download_timeout_s = each.value.serving.download_timeout_s
     traffic            = each.value.serving.traffic
@@ -81,6 +91,7 @@ module "retraining" {
   repository             = local.repositories[each.key]
   training               = each.value.training
   evaluation             = each.value.evaluation
+  vpc                    = local.workloads_vpc
   approval_timeout_s     = each.value.approval_timeout_s
   data_bucket            = local.names.data_bucket
   models_bucket          = local.names.models_bucket

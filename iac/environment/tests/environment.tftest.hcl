@@ -101,3 +101,73 @@ run "a_canary_of_one_instance_is_refused" {
 
   expect_failures = [var.models]
 }
+
+run "a_canary_that_may_scale_down_to_one_instance_is_refused" {
+  command = plan
+
+  variables {
+    models = { iris = { serving = {
+      instance_count = 2, traffic = { type = "CANARY", size_percent = 50, wait_s = 60 }
+      autoscaling    = { min_instances = 1, max_instances = 4, invocations_per_instance = 1000 }
+    } } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "a_start_outside_the_bounds_of_scaling_is_refused" {
+  command = plan
+
+  variables {
+    models = { iris = { serving = { instance_count = 5, autoscaling = { min_instances = 2, max_instances = 4, invocations_per_instance = 1000 } } } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "fewer_instances_than_the_environment_wants_are_refused" {
+  command = plan
+
+  variables {
+    minimum_instances = 2
+    models            = { iris = { serving = { instance_count = 1 } } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "our_key_on_a_gpu_instance_with_local_disks_is_refused" {
+  command = plan
+
+  variables {
+    models = { iris = { training = { instance_type = "ml.g5.xlarge" } } }
+  }
+
+  expect_failures = [var.models]
+}
+
+run "a_gpu_instance_without_our_key_trains" {
+  command = apply
+
+  variables {
+    models = { iris = { training = { instance_type = "ml.g5.xlarge", encrypt_volume = false }, serving = { instance_type = "ml.p3.2xlarge" } } }
+  }
+
+  assert {
+    condition     = length(module.network[0].workloads.subnet_ids) == 2
+    error_message = "Jobs and endpoints run in two zones unless said otherwise."
+  }
+}
+
+run "a_network_may_be_left_out" {
+  command = plan
+
+  variables {
+    network = { enabled = false }
+  }
+
+  assert {
+    condition     = length(module.network) == 0
+    error_message = "Without a network nothing of it is made."
+  }
+}

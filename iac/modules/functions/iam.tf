@@ -23,7 +23,7 @@ module "role" {
           Resource = var.kms_key_arn
         },
       ],
-      local.vpc_statements,
+      jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements),
       local.statements[each.key],
     )
   })

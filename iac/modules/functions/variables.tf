@@ -89,11 +89,11 @@ variable "log_retention_days" {
 }
 
 variable "vpc" {
-  description = "Where the functions run: vpc_id, subnet_ids and security_group_ids; null for no VPC, that is with a way to the internet."
+  description = "Where the functions run: subnet_ids, security_group_ids and role_statements (JSON), as the network module puts them out; null for no VPC, that is with a way to the internet."
   type = object({
-    vpc_id             = string
     subnet_ids         = list(string)
     security_group_ids = list(string)
+    role_statements    = string
   })
   default = null
 }

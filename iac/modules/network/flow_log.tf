@@ -15,10 +15,13 @@ resource "aws_flow_log" "this" {
 }
 
 module "flow_log_role" {
-  source     = "../role"
-  name       = "${var.name}-flow-log"
-  service    = "vpc-flow-logs"
-  account_id = var.context.account_id
+  source       = "../role"
+  name         = "${var.name}-flow-log"
+  service      = "vpc-flow-logs"
+  account_id   = var.context.account_id
+  boundary_arn = var.context.boundary_arn
+  description  = "Writes the flow log of ${var.name}."
+  source_arns  = ["arn:${var.context.partition}:ec2:${var.context.region}:${var.context.account_id}:vpc-flow-log/*"]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [

@@ -1,18 +1,18 @@
 output "workloads" {
-  description = "Where jobs and endpoints run: vpc_id, subnet_ids (one per zone, in the order of zones) and security_group_ids."
+  description = "Where jobs and endpoints run: subnet_ids (in the order of zones), security_group_ids, and role_statements, the IAM statements (JSON) that their roles need for it."
   value = {
-    vpc_id             = aws_vpc.this.id
     subnet_ids         = local.subnet_ids
     security_group_ids = [aws_security_group.workloads.id]
+    role_statements    = jsonencode(local.workload_statements)
   }
 }
 
 output "functions" {
-  description = "Where functions run: vpc_id, subnet_ids and security_group_ids."
+  description = "Where functions run: subnet_ids, security_group_ids, and role_statements, the IAM statements (JSON) that their roles need for it."
   value = {
-    vpc_id             = aws_vpc.this.id
     subnet_ids         = local.subnet_ids
     security_group_ids = [aws_security_group.functions.id]
+    role_statements    = jsonencode(local.function_statements)
   }
 }
 

@@ -1,9 +1,10 @@
 variable "context" {
-  description = "Where the module is applied: partition, region and account_id (12 digits)."
+  description = "Where the module is applied: partition, region, account_id (12 digits) and boundary_arn, the permissions boundary of its roles."
   type = object({
-    partition  = string
-    region     = string
-    account_id = string
+    partition    = string
+    region       = string
+    account_id   = string
+    boundary_arn = string
   })
 }
 

@@ -7,11 +7,12 @@ resource "aws_vpc" "this" {
 }
 
 resource "aws_subnet" "private" {
-  for_each          = { for index, zone in var.zones : zone => cidrsubnet(var.cidr, 4, index) }
-  vpc_id            = aws_vpc.this.id
-  availability_zone = each.key
-  cidr_block        = each.value
-  tags              = { Name = "${var.name}-${each.key}" }
+  for_each                = { for index, zone in var.zones : zone => cidrsubnet(var.cidr, 4, index) }
+  vpc_id                  = aws_vpc.this.id
+  availability_zone       = each.key
+  cidr_block              = each.value
+  map_public_ip_on_launch = false
+  tags                    = { Name = "${var.name}-${each.key}" }
 }
 
 resource "aws_route_table" "private" {

@@ -44,15 +44,23 @@ variable "function_arns" {
 variable "serving" {
   description = <<-TEXT
     What a release makes an endpoint of: execution_role_arn, kms_key_arn (null for instances with local NVMe disks),
-    instance_type, instance_count, variant_name, network_isolation, subnet_ids and security_group_ids (both empty for no
-    VPC), startup_timeout_s, download_timeout_s, traffic (type, size_percent of the fleet, wait_s), termination_wait_s,
-    max_runtime_s, rollback_alarms.
+    instance_type, instance_count, autoscaling (null, or min_instances, max_instances, invocations_per_instance per
+    minute, scale_in_cooldown_s, scale_out_cooldown_s), variant_name, network_isolation, subnet_ids and
+    security_group_ids (both empty for no VPC), startup_timeout_s, download_timeout_s, traffic (type, size_percent of the
+    fleet, wait_s), termination_wait_s, max_runtime_s, rollback_alarms.
   TEXT
   type = object({
     execution_role_arn = string
     kms_key_arn        = optional(string)
     instance_type      = string
     instance_count     = number
+    autoscaling = optional(object({
+      min_instances            = number
+      max_instances            = number
+      invocations_per_instance = number
+      scale_in_cooldown_s      = number
+      scale_out_cooldown_s     = number
+    }))
     variant_name       = string
     network_isolation  = bool
     subnet_ids         = optional(list(string), [])

@@ -9,6 +9,8 @@ locals {
   run  = "${var.model}-????????????????"
   jobs = ["${local.aws.sagemaker}:training-job/${local.run}", "${local.aws.sagemaker}:processing-job/${local.run}-eval"]
 
+  vpc_statements = jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements)
+
   # What a container of the model's image needs, whichever job it runs.
   container_statements = [
     {
@@ -162,7 +164,7 @@ module "training_role" {
   source_arns  = ["${local.aws.sagemaker}:*"]
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(local.container_statements, [
+    Statement = concat(local.container_statements, local.vpc_statements, [
       {
         Sid      = "ReadTrainingData"
         Effect   = "Allow"
@@ -196,7 +198,7 @@ module "processing_role" {
   source_arns  = ["${local.aws.sagemaker}:*"]
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(local.container_statements, [
+    Statement = concat(local.container_statements, local.vpc_statements, [
       {
         Sid      = "ReadModelAndHoldout"
         Effect   = "Allow"

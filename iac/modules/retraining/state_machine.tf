@@ -4,6 +4,15 @@ resource "aws_cloudwatch_log_group" "this" {
   kms_key_id        = var.kms_key_arn
 }
 
+# Members of a request that are left out where there is nothing to say.
+locals {
+  volume_keys = {
+    for job, settings in { training = var.training, evaluation = var.evaluation } :
+    job => settings.encrypt_volume ? "\"VolumeKmsKeyId\": ${jsonencode(var.kms_key_arn)}," : ""
+  }
+  vpc_config = var.vpc == null ? "" : "\"VpcConfig\": ${jsonencode({ Subnets = var.vpc.subnet_ids, SecurityGroupIds = var.vpc.security_group_ids })},"
+}
+
 resource "aws_sfn_state_machine" "this" {
   name     = var.names.retraining_state_machine
   role_arn = module.role.arn
@@ -26,11 +35,18 @@ resource "aws_sfn_state_machine" "this" {
     training_instance_count   = var.training.instance_count
     training_volume_size_gb   = var.training.volume_size_gb
     training_max_runtime_s    = var.training.max_runtime_s
+    training_volume_key       = local.volume_keys["training"]
+    training_isolation        = var.training.network_isolation
+    training_encryption       = var.training.inter_container_encryption
     processing_role_arn       = module.processing_role.arn
     evaluation_instance_type  = var.evaluation.instance_type
     evaluation_instance_count = var.evaluation.instance_count
     evaluation_volume_size_gb = var.evaluation.volume_size_gb
     evaluation_max_runtime_s  = var.evaluation.max_runtime_s
+    evaluation_volume_key     = local.volume_keys["evaluation"]
+    evaluation_isolation      = var.evaluation.network_isolation
+    evaluation_encryption     = var.evaluation.inter_container_encryption
+    vpc_config                = local.vpc_config
     data_bucket               = var.data_bucket
     models_bucket             = var.models_bucket
     data_kms_key_arn          = var.kms_key_arn

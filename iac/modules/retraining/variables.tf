@@ -59,23 +59,39 @@ variable "repository" {
 }
 
 variable "training" {
-  description = "Training job: instance_type, instance_count, volume_size_gb, max_runtime_s."
+  description = "Training job: instance_type, instance_count, volume_size_gb, max_runtime_s, encrypt_volume, network_isolation, inter_container_encryption."
   type = object({
-    instance_type  = string
-    instance_count = number
-    volume_size_gb = number
-    max_runtime_s  = number
+    instance_type              = string
+    instance_count             = number
+    volume_size_gb             = number
+    max_runtime_s              = number
+    encrypt_volume             = optional(bool, true)
+    network_isolation          = optional(bool, true)
+    inter_container_encryption = optional(bool, true)
   })
 }
 
 variable "evaluation" {
-  description = "Evaluation job: instance_type, instance_count, volume_size_gb, max_runtime_s."
+  description = "Evaluation job: instance_type, instance_count, volume_size_gb, max_runtime_s, encrypt_volume, network_isolation, inter_container_encryption."
   type = object({
-    instance_type  = string
-    instance_count = number
-    volume_size_gb = number
-    max_runtime_s  = number
+    instance_type              = string
+    instance_count             = number
+    volume_size_gb             = number
+    max_runtime_s              = number
+    encrypt_volume             = optional(bool, true)
+    network_isolation          = optional(bool, true)
+    inter_container_encryption = optional(bool, true)
   })
+}
+
+variable "vpc" {
+  description = "Where the jobs run: subnet_ids, security_group_ids and role_statements (JSON), as the network module puts them out; null for SageMaker's own network."
+  type = object({
+    subnet_ids         = list(string)
+    security_group_ids = list(string)
+    role_statements    = string
+  })
+  default = null
 }
 
 variable "approval_timeout_s" {

@@ -13,7 +13,7 @@ module "role" {
   source_arns  = ["${local.arn}:sagemaker:${local.at}:*"]
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements), [
       {
         Sid      = "LoadReleases"
         Effect   = "Allow"
@@ -58,6 +58,6 @@ module "role" {
         Resource  = "*"
         Condition = { StringLike = { "cloudwatch:namespace" = ["AWS/SageMaker", "/aws/sagemaker/*"] } }
       },
-    ]
+    ])
   })
 }

@@ -43,6 +43,14 @@ variable "repository" {
   type        = string
 }
 
+variable "vpc" {
+  description = "Where the endpoint's containers run: role_statements (JSON) are what their role needs for it; null for SageMaker's own network."
+  type = object({
+    role_statements = string
+  })
+  default = null
+}
+
 variable "kms_key_arn" {
   description = "ARN of the key that encrypts releases and logs."
   type        = string
