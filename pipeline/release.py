@@ -30,6 +30,17 @@ class Traffic:
 
 
 @dataclass(frozen=True)
+class Autoscaling:
+    """Between what bounds a variant scales, to hold how many requests a minute on each instance."""
+
+    min_instances: int
+    max_instances: int
+    invocations_per_instance: float
+    scale_in_cooldown_s: int
+    scale_out_cooldown_s: int
+
+
+@dataclass(frozen=True)
 class Serving:
     """The platform team's settings for one endpoint, as Terraform hands them over."""
 
@@ -47,6 +58,7 @@ class Serving:
     termination_wait_s: int
     max_runtime_s: int
     rollback_alarms: tuple[str, ...]
+    autoscaling: Autoscaling | None = None
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,7 @@ class Release:
 
 def parse_serving(settings: Mapping[str, Any]) -> Serving:
     """The serving settings out of the state machine's input."""
+    autoscaling = settings.get("autoscaling")
     return Serving(
         **{
             **settings,
@@ -79,6 +92,7 @@ def parse_serving(settings: Mapping[str, Any]) -> Serving:
             "subnet_ids": tuple(settings["subnet_ids"]),
             "security_group_ids": tuple(settings["security_group_ids"]),
             "rollback_alarms": tuple(settings["rollback_alarms"]),
+            "autoscaling": Autoscaling(**autoscaling) if autoscaling else None,
         }
     )
 
@@ -168,7 +182,9 @@ def create_endpoint_request(release: Release) -> dict[str, Any]:
     }
 
 
-def update_endpoint_request(release: Release, *, serving: Serving) -> dict[str, Any]:
+def update_endpoint_request(
+    release: Release, *, serving: Serving, endpoint: Mapping[str, Any]
+) -> dict[str, Any]:
     """UpdateEndpoint: blue/green, back to the old fleet by itself when an alarm goes off."""
     traffic = serving.traffic
     routing: dict[str, Any] = {"Type": traffic.type, "WaitIntervalInSeconds": traffic.wait_s}
@@ -190,6 +206,63 @@ def update_endpoint_request(release: Release, *, serving: Serving) -> dict[str, 
         "EndpointName": release.endpoint_name,
         "EndpointConfigName": release.endpoint_config_name,
         "DeploymentConfig": deployment,
+        **retained_count(endpoint, serving=serving),
+    }
+
+
+def retained_count(endpoint: Mapping[str, Any], *, serving: Serving) -> dict[str, Any]:
+    """What of UpdateEndpoint keeps the number of instances that scaling has come to, if it is within bounds.
+
+    SageMaker reads the number as it makes the new fleet, so no change in between is lost.
+    Source: API page of UpdateEndpoint, RetainAllVariantProperties.
+    """
+    bounds = serving.autoscaling
+    counts = [variant.get("DesiredInstanceCount") for variant in endpoint.get("ProductionVariants", [])]
+    if bounds is None or not all(
+        count is not None and bounds.min_instances <= count <= bounds.max_instances for count in counts
+    ):
+        return {}
+    return {
+        "RetainAllVariantProperties": True,
+        "ExcludeRetainedVariantProperties": [
+            {"VariantPropertyType": "DesiredWeight"},
+            {"VariantPropertyType": "DataCaptureConfig"},
+        ],
+    }
+
+
+def scaling_target_request(endpoint_name: str, variant_name: str, *, bounds: Autoscaling) -> dict[str, Any]:
+    """RegisterScalableTarget."""
+    return {
+        **scaling_target(endpoint_name, variant_name),
+        "MinCapacity": bounds.min_instances,
+        "MaxCapacity": bounds.max_instances,
+    }
+
+
+def scaling_policy_request(endpoint_name: str, variant_name: str, *, bounds: Autoscaling) -> dict[str, Any]:
+    """PutScalingPolicy: hold so many invocations a minute on each instance."""
+    return {
+        **scaling_target(endpoint_name, variant_name),
+        "PolicyName": f"{endpoint_name}-{variant_name}",
+        "PolicyType": "TargetTrackingScaling",
+        "TargetTrackingScalingPolicyConfiguration": {
+            "TargetValue": float(bounds.invocations_per_instance),
+            "PredefinedMetricSpecification": {
+                "PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"
+            },
+            "ScaleInCooldown": bounds.scale_in_cooldown_s,
+            "ScaleOutCooldown": bounds.scale_out_cooldown_s,
+        },
+    }
+
+
+def scaling_target(endpoint_name: str, variant_name: str) -> dict[str, str]:
+    """What names the instances of a variant to Application Auto Scaling."""
+    return {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": f"endpoint/{endpoint_name}/variant/{variant_name}",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
     }
 
 

@@ -71,6 +71,13 @@ resource "aws_iam_policy" "boundary" {
         Resource = "*"
       },
       {
+        Sid       = "ScalingRole"
+        Effect    = "Allow"
+        Action    = ["iam:CreateServiceLinkedRole"]
+        Resource  = "arn:${local.partition}:iam::${local.account_id}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/*"
+        Condition = { StringEquals = { "iam:AWSServiceName" = "sagemaker.application-autoscaling.amazonaws.com" } }
+      },
+      {
         Sid       = "HandRolesToSageMaker"
         Effect    = "Allow"
         Action    = ["iam:PassRole"]

@@ -1,5 +1,5 @@
 locals {
-  release_handlers    = ["authorise", "deploy", "smoke", "rollback", "record"]
+  release_handlers    = ["authorise", "deploy", "smoke", "scale", "rollback", "record"]
   retraining_handlers = ["claim", "validate", "judge", "open_gate", "answer_gate"]
 }
 

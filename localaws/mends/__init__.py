@@ -35,6 +35,7 @@ MENDS = (
     "cloudtrail_trails",
     "cloudtrail_logs",
     "ec2_flow_logs",
+    "ec2_security_group_rules",
     "ec2_vpc_endpoints",
     "cloudwatch_alarm_states",
     "cloudwatch_alarms",

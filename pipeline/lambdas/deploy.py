@@ -1,11 +1,13 @@
 """Put a release onto its endpoint, or find that an earlier attempt did. Flow: approval, fifth step.
 
 Model and endpoint configuration are named after what is in them, so a resource of that name is the
-wanted one. The way back is noted on the configuration before the endpoint is touched.
+wanted one. The way back is noted on the configuration before the endpoint is touched. Scaling is held until
+the release has ended: see `scale`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import EndpointBusyError
@@ -23,6 +25,7 @@ from pipeline.release import (
     parse_serving,
     pending_config,
     previous_tags,
+    scaling_target,
     update_endpoint_request,
 )
 
@@ -41,10 +44,11 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         release,
         serving=parse_serving(event["serving"]),
         sagemaker=edge.client("sagemaker"),
+        autoscaling=edge.client("application-autoscaling"),
     )
 
 
-def deploy(release: Release, *, serving: Serving, sagemaker: Any) -> dict[str, Any]:
+def deploy(release: Release, *, serving: Serving, sagemaker: Any, autoscaling: Any) -> dict[str, Any]:
     """What the endpoint had before, and whether it is new. Raises: EndpointBusyError."""
     endpoint = describe(sagemaker.describe_endpoint, EndpointName=release.endpoint_name)
     if endpoint and endpoint["EndpointStatus"] == "Failed":
@@ -54,17 +58,19 @@ def deploy(release: Release, *, serving: Serving, sagemaker: Any) -> dict[str, A
         _ensure_resources(release, serving=serving, previous=None, sagemaker=sagemaker)
         sagemaker.create_endpoint(**create_endpoint_request(release))
         return {"previous_endpoint_config_name": None, "created": True}
-    if release.endpoint_config_name in (endpoint["EndpointConfigName"], pending_config(endpoint)):
-        previous = previous_config(release, sagemaker=sagemaker)
-        return {"previous_endpoint_config_name": previous, "created": previous is None}
-    if endpoint["EndpointStatus"] in BUSY:
+    adopted = release.endpoint_config_name in (endpoint["EndpointConfigName"], pending_config(endpoint))
+    if endpoint["EndpointStatus"] in BUSY and not adopted:
         raise EndpointBusyError(
             f"Endpoint {release.endpoint_name} is {endpoint['EndpointStatus']} with "
             f"{pending_config(endpoint) or endpoint['EndpointConfigName']}; run {release.run_id} has to wait."
         )
+    hold_scaling(endpoint, autoscaling=autoscaling)
+    if adopted:
+        previous = previous_config(release, sagemaker=sagemaker)
+        return {"previous_endpoint_config_name": previous, "created": previous is None}
     previous = endpoint["EndpointConfigName"]
     _ensure_resources(release, serving=serving, previous=previous, sagemaker=sagemaker)
-    sagemaker.update_endpoint(**update_endpoint_request(release, serving=serving))
+    sagemaker.update_endpoint(**update_endpoint_request(release, serving=serving, endpoint=endpoint))
     return {"previous_endpoint_config_name": previous, "created": False}
 
 
@@ -76,6 +82,23 @@ def previous_config(release: Release, *, sagemaker: Any) -> str | None:
         return None
     tags = sagemaker.list_tags(ResourceArn=config["EndpointConfigArn"])["Tags"]
     return next((tag["Value"] for tag in tags if tag["Key"] == PREVIOUS_TAG), None)
+
+
+def hold_scaling(endpoint: Mapping[str, Any], *, autoscaling: Any) -> None:
+    """Takes the endpoint's variants out of scaling; their policies go with them.
+
+    Source: SageMaker developer guide, "Update endpoints that use auto scaling".
+    """
+    variants = [variant["VariantName"] for variant in endpoint.get("ProductionVariants", [])]
+    targets = {
+        target["ResourceId"]: target
+        for target in (scaling_target(endpoint["EndpointName"], variant) for variant in variants)
+    }
+    if not targets:
+        return
+    found = autoscaling.describe_scalable_targets(ServiceNamespace="sagemaker", ResourceIds=sorted(targets))
+    for registered in found["ScalableTargets"]:
+        autoscaling.deregister_scalable_target(**targets[registered["ResourceId"]])
 
 
 def _ensure_resources(release: Release, *, serving: Serving, previous: str | None, sagemaker: Any) -> None:

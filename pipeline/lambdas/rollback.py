@@ -15,15 +15,19 @@ from pipeline.errors import RollbackError
 from pipeline.lambdas import edge
 from pipeline.lambdas.deploy import previous_config
 from pipeline.lambdas.sagemaker import describe
-from pipeline.release import BUSY, Release, pending_config
+from pipeline.release import BUSY, Release, Serving, parse_serving, pending_config, retained_count
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{release} -> {settled, rolled_back_to}"""
-    return rollback(Release(**event["release"]), sagemaker=edge.client("sagemaker"))
+    """{release, serving} -> {settled, rolled_back_to}"""
+    return rollback(
+        Release(**event["release"]),
+        serving=parse_serving(event["serving"]),
+        sagemaker=edge.client("sagemaker"),
+    )
 
 
-def rollback(release: Release, *, sagemaker: Any) -> dict[str, Any]:
+def rollback(release: Release, *, serving: Serving, sagemaker: Any) -> dict[str, Any]:
     """Whether the endpoint is back, and on which configuration; None means that there is none."""
     endpoint = describe(sagemaker.describe_endpoint, EndpointName=release.endpoint_name)
     if endpoint is None:
@@ -38,7 +42,11 @@ def rollback(release: Release, *, sagemaker: Any) -> dict[str, Any]:
     elif endpoint["EndpointStatus"] in BUSY:
         pass  # SageMaker takes no change now; it may also be rolling back by itself.
     elif endpoint["EndpointStatus"] == "InService":
-        sagemaker.update_endpoint(EndpointName=release.endpoint_name, EndpointConfigName=previous)
+        sagemaker.update_endpoint(
+            EndpointName=release.endpoint_name,
+            EndpointConfigName=previous,
+            **retained_count(endpoint, serving=serving),
+        )
     else:
         raise RollbackError(
             f"Endpoint {release.endpoint_name} is {endpoint['EndpointStatus']} "

@@ -9,6 +9,7 @@ locals {
     authorise   = { timeout_s = 300, memory_mb = 512 }
     deploy      = { timeout_s = 60, memory_mb = 256 }
     smoke       = { timeout_s = 120, memory_mb = 256 }
+    scale       = { timeout_s = 60, memory_mb = 256 }
     rollback    = { timeout_s = 60, memory_mb = 256 }
     record      = { timeout_s = 60, memory_mb = 256 }
   }

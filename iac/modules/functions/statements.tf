@@ -17,6 +17,9 @@ locals {
     for kind in ["model", "endpoint-config", "endpoint"] : kind => "${local.aws.sagemaker}:${kind}/${var.names.prefix}-*"
   }
 
+  # A scalable target has no name that a policy could tell from another.
+  scaling = "arn:${var.context.partition}:application-autoscaling:${var.context.region}:${var.context.account_id}:scalable-target/*"
+
   verify_approvals = {
     Sid      = "VerifyApprovals"
     Effect   = "Allow"
@@ -164,6 +167,19 @@ locals {
         Resource = values(local.released)
       },
       {
+        Sid      = "HoldScaling"
+        Effect   = "Allow"
+        Action   = ["application-autoscaling:DeregisterScalableTarget"]
+        Resource = local.scaling
+      },
+      {
+        # This action has no resource type.
+        Sid      = "SeeScaling"
+        Effect   = "Allow"
+        Action   = ["application-autoscaling:DescribeScalableTargets"]
+        Resource = "*"
+      },
+      {
         Sid       = "HandServingRoleToSageMaker"
         Effect    = "Allow"
         Action    = ["iam:PassRole"]
@@ -186,6 +202,43 @@ locals {
         Effect   = "Allow"
         Action   = ["sagemaker:DescribeEndpoint", "sagemaker:InvokeEndpoint"]
         Resource = local.released["endpoint"]
+      },
+    ]
+
+    scale = [
+      {
+        Sid      = "Scale"
+        Effect   = "Allow"
+        Action   = ["application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget"]
+        Resource = local.scaling
+      },
+      {
+        # SageMaker and CloudWatch ask whoever registers for what Application Auto Scaling will do.
+        Sid      = "ScaleEndpoints"
+        Effect   = "Allow"
+        Action   = ["sagemaker:DescribeEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities"]
+        Resource = local.released["endpoint"]
+      },
+      {
+        Sid      = "SeeEndpointConfigurations"
+        Effect   = "Allow"
+        Action   = ["sagemaker:DescribeEndpointConfig"]
+        Resource = local.released["endpoint-config"]
+      },
+      {
+        Sid    = "ScaleByAlarms"
+        Effect = "Allow"
+        Action = ["cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm"]
+        # Application Auto Scaling chooses these names.
+        Resource = "arn:${var.context.partition}:cloudwatch:${var.context.region}:${var.context.account_id}:alarm:TargetTracking-endpoint/${var.names.prefix}-*"
+      },
+      {
+        # The first endpoint of an account that scales needs this role.
+        Sid       = "MakeScalingRole"
+        Effect    = "Allow"
+        Action    = ["iam:CreateServiceLinkedRole"]
+        Resource  = "arn:${var.context.partition}:iam::${var.context.account_id}:role/aws-service-role/sagemaker.application-autoscaling.amazonaws.com/*"
+        Condition = { StringEquals = { "iam:AWSServiceName" = "sagemaker.application-autoscaling.amazonaws.com" } }
       },
     ]
 

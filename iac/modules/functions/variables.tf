@@ -23,7 +23,7 @@ variable "handlers" {
   type        = set(string)
   validation {
     condition = length(setsubtract(var.handlers, [
-      "claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "rollback", "record",
+      "claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record",
     ])) == 0
     error_message = "handlers names a module that pipeline/lambdas does not have."
   }

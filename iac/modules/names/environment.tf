@@ -1,6 +1,6 @@
 # What exists once per environment, and once per model in it. A role bears the name of what it acts for.
 locals {
-  handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "rollback", "record"]
+  handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record"]
 
   # Null interpolates to an error, so an absent environment is written as "none" and never put out.
   prefix = "${var.project}-${coalesce(var.environment, "none")}"

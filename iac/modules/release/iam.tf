@@ -13,7 +13,7 @@ module "role" {
         Sid      = "CallFunctions"
         Effect   = "Allow"
         Action   = ["lambda:InvokeFunction"]
-        Resource = [for handler in ["authorise", "deploy", "rollback", "record", "smoke"] : var.function_arns[handler]]
+        Resource = [for handler in ["authorise", "deploy", "rollback", "record", "scale", "smoke"] : var.function_arns[handler]]
       },
       {
         Sid      = "WatchTheEndpoint"

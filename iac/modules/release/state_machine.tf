@@ -15,6 +15,7 @@ resource "aws_sfn_state_machine" "this" {
     authorise_function_arn = var.function_arns["authorise"]
     deploy_function_arn    = var.function_arns["deploy"]
     smoke_function_arn     = var.function_arns["smoke"]
+    scale_function_arn     = var.function_arns["scale"]
     rollback_function_arn  = var.function_arns["rollback"]
     record_function_arn    = var.function_arns["record"]
     serving_json           = jsonencode(var.serving)

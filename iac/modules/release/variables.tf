@@ -33,11 +33,11 @@ variable "names" {
 }
 
 variable "function_arns" {
-  description = "ARNs of the functions by handler: authorise, deploy, smoke, rollback, record."
+  description = "ARNs of the functions by handler: authorise, deploy, smoke, scale, rollback, record."
   type        = map(string)
   validation {
-    condition     = length(setsubtract(["authorise", "deploy", "smoke", "rollback", "record"], keys(var.function_arns))) == 0
-    error_message = "function_arns must have authorise, deploy, smoke, rollback and record."
+    condition     = length(setsubtract(["authorise", "deploy", "smoke", "scale", "rollback", "record"], keys(var.function_arns))) == 0
+    error_message = "function_arns must have authorise, deploy, smoke, scale, rollback and record."
   }
 }
 

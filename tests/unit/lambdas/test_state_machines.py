@@ -107,7 +107,8 @@ def test_retraining_calls_its_functions_with_what_they_take(name: str, handler: 
         ("Authorise", {"model_package_arn", "execution_arn", "model", "endpoint_name", "serving"}),
         ("Deploy", {"release", "execution_arn", "serving"}),
         ("Smoke", {"release", "golden_uri"}),
-        ("Rollback", {"release"}),
+        ("Rollback", {"release", "serving"}),
+        ("Scale", {"release", "serving"}),
         ("Record", {"run_id", "end", "execution_arn", "entry_id", "since"}),
     ],
 )
@@ -124,8 +125,11 @@ def test_jobs_run_isolated_by_digest_under_the_runs_name() -> None:
     train, evaluate = states["Train"]["Parameters"], states["Evaluate"]["Parameters"]
     assert train["AlgorithmSpecification"]["TrainingImage"] == "repo@sha256:1"
     assert evaluate["AppSpecification"] == {"ImageUri": "repo@sha256:2", "ContainerEntrypoint": ["evaluate"]}
-    assert train["EnableNetworkIsolation"] is True
-    assert evaluate["NetworkConfig"] == {"EnableNetworkIsolation": True}
+    assert train["EnableNetworkIsolation"] is train["EnableInterContainerTrafficEncryption"] is True
+    assert evaluate["NetworkConfig"] == {
+        "EnableNetworkIsolation": True,
+        "EnableInterContainerTrafficEncryption": True,
+    }
     assert train["TrainingJobName.$"] == "$.claim.run_id"
     assert states["Train"]["TimeoutSeconds"] > train["StoppingCondition"]["MaxRuntimeInSeconds"]
 
@@ -161,11 +165,36 @@ def test_an_unanswered_gate_rejects_the_package_and_expires() -> None:
     assert states["ExpirePackage"]["Next"] == "ReportExpired"
 
 
-@pytest.mark.parametrize("name", ["Deploy", "Describe", "Smoke"])
+@pytest.mark.parametrize("name", ["Deploy", "Describe", "Smoke", "Scale"])
 def test_whatever_fails_after_the_decision_is_rolled_back(name: str) -> None:
     states = render("release")["States"]
 
     assert states[name]["Catch"][-1]["Next"] == "StartRollback"
+
+
+def test_jobs_enter_the_network_and_encrypt_their_volumes_where_terraform_says_so() -> None:
+    vpc = {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+    states = render(
+        "retraining",
+        vpc_config=f'"VpcConfig": {json.dumps(vpc)},',
+        training_volume_key='"VolumeKmsKeyId": "key",',
+        evaluation_volume_key='"VolumeKmsKeyId": "key",',
+    )["States"]
+
+    train, evaluate = states["Train"]["Parameters"], states["Evaluate"]["Parameters"]
+    assert train["VpcConfig"] == evaluate["NetworkConfig"]["VpcConfig"] == vpc
+    assert train["ResourceConfig"]["VolumeKmsKeyId"] == "key"
+    assert evaluate["ProcessingResources"]["ClusterConfig"]["VolumeKmsKeyId"] == "key"
+
+
+def test_what_serves_after_a_rollback_scales_again_or_somebody_hears_of_it() -> None:
+    states = render("release")["States"]
+
+    settled = states["IsBack"]["Choices"][0]
+    assert (settled["Variable"], settled["Next"]) == ("$.rollback.settled", "ScaleAgain")
+    assert states["ScaleAgain"]["Parameters"]["FunctionName"] == "scale_function_arn"
+    assert states["ScaleAgain"]["Next"] == "ReportFailed"
+    assert states["ScaleAgain"]["Catch"][-1]["Next"] == "ReportRollbackFailed"
 
 
 def test_a_refusal_touches_nothing() -> None:
