@@ -42,11 +42,12 @@ class Services:
         platform = Platform(
             images, settings.work_dir / "trees", processes=processes, containers=self._containers
         )
-        self.sagemaker = SageMaker(platform, interruptions=settings.interruptions_dir)
+        scaling = autoscaling.Autoscaling()
+        self.sagemaker = SageMaker(platform, scaling, interruptions=settings.interruptions_dir)
         tags.register_with_tagging(self.sagemaker.store)
         register("sagemaker", self.sagemaker.api.handle_request)
         register("sagemaker-runtime", self.sagemaker.runtime_api.handle_request, iam_namespace="sagemaker")
-        register(autoscaling.NAME, autoscaling.Autoscaling().api.handle_request)
+        register(autoscaling.NAME, scaling.api.handle_request)
         permissions.install()
         root_key.install()
         share_models_with_ministack()

@@ -70,15 +70,33 @@ class Autoscaling:
         return self._list(call, TARGET, "ScalableTargets", ids=("ResourceIds", "ResourceId"))
 
     def deregister_target(self, call: Call) -> Members:
-        key = _target_key(call.params)
-        target = self._require(call.scope, TARGET, key, call.params)
-        self._store.remove(call.scope, TARGET, key)
-        self._store.remove_tags(call.scope, target["ScalableTargetARN"])
-        for kind, name in ((POLICY, "PolicyName"), (ACTION, "ScheduledActionName")):
-            for item in self._store.all(call.scope, kind):
-                if _target_key(item) == key:
-                    self._store.remove(call.scope, kind, f"{key}|{item[name]}")
+        self._deregister(call.scope, call.params)
         return {}
+
+    def scaling_variants(self, scope: Scope, endpoint: str) -> list[str]:
+        """The names of the endpoint's variants that are scalable targets."""
+        return [target["ResourceId"].rpartition("/")[2] for target in self._targets_of(scope, endpoint)]
+
+    def forget_endpoint(self, scope: Scope, endpoint: str) -> None:
+        """Deregisters the variants of an endpoint that is being deleted, as SageMaker does."""
+        for target in self._targets_of(scope, endpoint):
+            self._deregister(scope, target)
+
+    def _targets_of(self, scope: Scope, endpoint: str) -> list[Members]:
+        prefix = f"endpoint/{endpoint}/variant/"
+        return [
+            target for target in self._store.all(scope, TARGET) if target["ResourceId"].startswith(prefix)
+        ]
+
+    def _deregister(self, scope: Scope, params: Members) -> None:
+        key = _target_key(params)
+        target = self._require(scope, TARGET, key, params)
+        self._store.remove(scope, TARGET, key)
+        self._store.remove_tags(scope, target["ScalableTargetARN"])
+        for kind, name in ((POLICY, "PolicyName"), (ACTION, "ScheduledActionName")):
+            for item in self._store.all(scope, kind):
+                if _target_key(item) == key:
+                    self._store.remove(scope, kind, f"{key}|{item[name]}")
 
     def put_policy(self, call: Call) -> Members:
         target = _target_key(call.params)

@@ -42,7 +42,7 @@ def apply() -> None:
 
 
 def _prefix_lists(params: dict[str, Any], prefix: str) -> list[dict[str, str]]:
-    found = []
+    found: list[dict[str, str]] = []
     for number in itertools.count(1):
         identity = ec2._p(params, f"{prefix}.{number}.PrefixListId")
         if not identity:

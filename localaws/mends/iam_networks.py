@@ -1,10 +1,11 @@
-"""IAM: which network resources an EC2 request is about, and with which tags it makes new ones.
+"""IAM: which network resources an EC2 request is about, in which VPC, and with which tags it makes new ones.
 
 AWS: a request is about every resource that it names and about the kind that it makes; the tags in its
-    TagSpecifications are `aws:RequestTag` for what it makes, not for what it names; requests that describe
-    have no resource ["Actions, resources, and condition keys for Amazon EC2"].
-ministack: takes the first name that it finds for the only resource, and reads no TagSpecifications; so a
-    role that may only make and change what bears its project's tag can make nothing.
+    TagSpecifications are `aws:RequestTag` for what it makes, not for what it names; `ec2:Vpc` is the VPC that
+    an interface, subnet or group belongs to; requests that describe have no resource ["Actions, resources,
+    and condition keys for Amazon EC2"].
+ministack: takes the first name that it finds for the only resource, reads no TagSpecifications and knows no
+    `ec2:Vpc`; so a role that is held to its project's tag or to one VPC can do nothing.
 Hook: `core/iam_actions.py::extract_resource_arn`, `::request_tag_context`, `core/iam_evaluator.py::enforce`.
 """
 
@@ -57,6 +58,8 @@ def apply() -> None:
         context = service_context or {}
         if action.partition(":")[2] in MAKES and not resource_arn.endswith("/*"):
             context = {key: value for key, value in context.items() if not key.startswith("aws:requesttag/")}
+        if vpc := vpc_of(resource_arn):
+            context = {**context, "ec2:vpc": vpc}
         return enforce(access_key_id, action, service, region, resource_arn, context)
 
     iam_actions.request_tag_context = request_tags
@@ -76,6 +79,19 @@ def network_resources(request: Request) -> list[str]:
         if match and not name.startswith(_NOT_MEANT):
             found.append(request.arn("ec2", f"{EC2_TYPES[match[1]]}/{identity}"))
     return found
+
+
+def vpc_of(resource_arn: str) -> str | None:
+    """The ARN of the VPC that a network resource belongs to."""
+    before, _, identity = resource_arn.rpartition("/")
+    stores = {
+        "network-interface": ec2._network_interfaces,
+        "security-group": ec2._security_groups,
+        "subnet": ec2._subnets,
+    }
+    store = stores.get(before.rpartition(":")[2], {}) if ":ec2:" in before else {}
+    found = store.get(identity)
+    return f"{before.rpartition(':')[0]}:vpc/{found['VpcId']}" if found else None
 
 
 def new_tags(params: Mapping[str, Any]) -> dict[str, str]:

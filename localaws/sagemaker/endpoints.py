@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ministack.core.responses import request_scope
 
+from localaws.autoscaling.service import Autoscaling
 from localaws.errors import AwsError, ValidationError
 from localaws.mends.role_sessions import RoleError
 from localaws.runtime.errors import JobError
@@ -40,10 +41,11 @@ SETTLED = ("InService", "Failed", "OutOfService", "UpdateRollbackFailed")
 class Endpoints:
     """Every endpoint, and what runs for it."""
 
-    def __init__(self, catalogue: Catalogue, changes: StateChanges, platform: Platform):
+    def __init__(self, catalogue: Catalogue, changes: StateChanges, platform: Platform, scaling: Autoscaling):
         self._catalogue = catalogue
         self._changes = changes
         self._platform = platform
+        self._scaling = scaling
         self._live: dict[tuple[Scope, str], LiveEndpoint] = {}
 
     def operations(self) -> dict[str, Operation]:
@@ -75,6 +77,7 @@ class Endpoints:
         config = self._config(call.scope, call.params["EndpointConfigName"])
         with self._catalogue.store.lock:
             endpoint = self._in_service(call.scope, call.params["EndpointName"])
+            self._check_scaling(call.scope, endpoint, config)
             deployment = call.params.get("DeploymentConfig")
             if call.params.get("RetainDeploymentConfig"):
                 deployment = endpoint["_DeploymentConfig"]
@@ -120,6 +123,7 @@ class Endpoints:
             endpoint = self._settled(call.scope, name)
             self._enter(call.scope, endpoint, "Deleting")
         live = self._live.pop((call.scope, endpoint["EndpointName"]))
+        self._scaling.forget_endpoint(call.scope, endpoint["EndpointName"])
 
         def remove() -> None:
             fleets = live.stop(grace_s=STOP_GRACE_S)
@@ -240,6 +244,21 @@ class Endpoints:
             )
         return endpoint
 
+    def _check_scaling(self, scope: Scope, endpoint: Members, config: Members) -> None:
+        """Raises: ValidationError when a variant that scales would go or change its instance type."""
+        fleet = self._live[scope, endpoint["EndpointName"]].fleet
+        before, after = instance_types(fleet.config) if fleet else {}, instance_types(config)
+        changed = [
+            name
+            for name in self._scaling.scaling_variants(scope, endpoint["EndpointName"])
+            if before.get(name) != after.get(name)
+        ]
+        if changed:
+            raise ValidationError(
+                f'The variant(s) "{changed}" must be deregistered as scalable target with AutoScaling before '
+                "they can be removed or have their instance type updated."
+            )
+
     def _with_retained(
         self, scope: Scope, endpoint: Members, config: Members, excluded: list[Members]
     ) -> Members:
@@ -263,6 +282,11 @@ class Endpoints:
                     self._fail(scope, endpoint, "Failed", error)
 
         threading.Thread(target=run, name=f"endpoint/{endpoint['EndpointName']}", daemon=True).start()
+
+
+def instance_types(config: Members) -> Members:
+    """The instance type of each production variant."""
+    return {variant["VariantName"]: variant.get("InstanceType") for variant in config["ProductionVariants"]}
 
 
 def instances_of(config: Members) -> int:

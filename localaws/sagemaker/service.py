@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from localaws.autoscaling.service import Autoscaling
 from localaws.runtime.platform import Platform
 from localaws.sagemaker import definitions, models, tags
 from localaws.sagemaker.catalogue import Catalogue
@@ -24,13 +25,13 @@ from localaws.store import Store
 class SageMaker:
     """The control plane, and everything that runs because of it."""
 
-    def __init__(self, platform: Platform, *, interruptions: Path):
+    def __init__(self, platform: Platform, scaling: Autoscaling, *, interruptions: Path):
         self.store = Store()
         catalogue = Catalogue(self.store)
         changes = StateChanges(self.store)
         self._runs = Runs()
         self._metrics = Metrics()
-        self._endpoints = Endpoints(catalogue, changes, platform)
+        self._endpoints = Endpoints(catalogue, changes, platform, scaling)
         training = TrainingJobs(catalogue, changes, platform, self._runs, interruptions=interruptions)
         operations = {
             **definitions.operations(catalogue),

@@ -73,3 +73,30 @@ def test_what_bears_another_tag_is_not_changed() -> None:
 
     with pytest.raises(ClientError, match="ec2:DeleteSubnet"):
         owner(mended()).delete_subnet(SubnetId=foreign)
+
+
+def delete_interface(server: Server, *, own_vpc: bool) -> None:
+    """Deletes an interface as a user who may do so within one VPC."""
+    root = server.client("ec2")
+    vpc = create_vpc(root)
+    subnet = create_subnet(root, vpc if own_vpc else create_vpc(root))
+    interface = root.create_network_interface(SubnetId=subnet)["NetworkInterface"]["NetworkInterfaceId"]
+    within = {"ArnEquals": {"ec2:Vpc": f"arn:aws:ec2:{REGION}:{ACCOUNT}:vpc/{vpc}"}}
+    iam, name = server.client("iam"), unique("user")
+    iam.create_user(UserName=name)
+    own = {**allow("ec2:DeleteNetworkInterface", resource=OWN_EC2), "Condition": within}
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=policy(own))
+    keys = iam.create_access_key(UserName=name)["AccessKey"]
+    server.client("ec2", keys).delete_network_interface(NetworkInterfaceId=interface)
+
+
+def test_ministack_knows_no_vpc_of_an_interface() -> None:
+    with pytest.raises(ClientError, match="ec2:DeleteNetworkInterface"):
+        delete_interface(plain(), own_vpc=True)
+
+
+def test_an_interface_belongs_to_its_vpc() -> None:
+    delete_interface(mended(), own_vpc=True)
+
+    with pytest.raises(ClientError, match="ec2:DeleteNetworkInterface"):
+        delete_interface(mended(), own_vpc=False)

@@ -167,6 +167,31 @@ class FakeStepFunctions:
         self.answers[taskToken] = output
 
 
+class FakeAutoscaling:
+    """Scalable targets and the policy of each, by resource id."""
+
+    def __init__(self) -> None:
+        self.targets: dict[str, dict[str, Any]] = {}
+        self.policies: dict[str, dict[str, Any]] = {}
+
+    def describe_scalable_targets(self, *, ServiceNamespace: str, ResourceIds: list[str]) -> dict[str, Any]:
+        return {"ScalableTargets": [self.targets[name] for name in ResourceIds if name in self.targets]}
+
+    def register_scalable_target(self, **request: Any) -> None:
+        self.targets[request["ResourceId"]] = request
+
+    def deregister_scalable_target(
+        self, *, ServiceNamespace: str, ResourceId: str, ScalableDimension: str
+    ) -> None:
+        del self.targets[ResourceId]
+        self.policies.pop(ResourceId, None)
+
+    def put_scaling_policy(self, **request: Any) -> None:
+        if request["ResourceId"] not in self.targets:
+            raise client_error("ObjectNotFoundException")
+        self.policies[request["ResourceId"]] = request
+
+
 class FakeSageMaker:
     """Models, endpoint configurations and endpoints; a test ends a deployment with `finish`."""
 

@@ -10,6 +10,7 @@ from release_samples import RELEASE, SERVING, SERVING_SETTINGS
 
 from pipeline.errors import UsageError
 from pipeline.release import (
+    Autoscaling,
     Traffic,
     create_endpoint_request,
     endpoint_config_request,
@@ -26,6 +27,20 @@ def tags_of(request: dict[str, Any]) -> dict[str, str]:
 
 def test_serving_settings_are_parsed_from_terraforms_json() -> None:
     assert parse_serving(SERVING_SETTINGS) == SERVING
+
+
+def test_bounds_of_scaling_are_parsed_where_there_are_any() -> None:
+    bounds = {
+        "min_instances": 2,
+        "max_instances": 6,
+        "invocations_per_instance": 1000,
+        "scale_in_cooldown_s": 300,
+        "scale_out_cooldown_s": 60,
+    }
+
+    serving = parse_serving({**SERVING_SETTINGS, "autoscaling": bounds})
+
+    assert serving.autoscaling == Autoscaling(2, 6, 1000, 300, 60)
 
 
 def test_the_model_is_the_approved_image_and_artefact() -> None:
@@ -98,7 +113,9 @@ def test_the_endpoint_bears_only_tags_that_stay_true() -> None:
     ],
 )
 def test_an_update_shifts_traffic_and_watches_the_alarms(traffic: Traffic, routing: dict[str, Any]) -> None:
-    request = update_endpoint_request(RELEASE, serving=dataclasses.replace(SERVING, traffic=traffic))
+    request = update_endpoint_request(
+        RELEASE, serving=dataclasses.replace(SERVING, traffic=traffic), endpoint={}
+    )
 
     deployment = request["DeploymentConfig"]
     assert deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"] == routing

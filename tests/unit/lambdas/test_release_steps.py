@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from lambda_fakes import FakeKms, FakeS3, FakeSageMaker, FakeStepFunctions, client_error
+from lambda_fakes import FakeAutoscaling, FakeKms, FakeS3, FakeSageMaker, FakeStepFunctions, client_error
 from release_samples import (
     DIGEST,
     IMAGE,
@@ -49,8 +49,9 @@ from pipeline.lambdas import authorise as authorisation
 from pipeline.lambdas.deploy import deploy
 from pipeline.lambdas.edge import Settings
 from pipeline.lambdas.rollback import rollback
+from pipeline.lambdas.scale import scale
 from pipeline.lambdas.smoke import smoke
-from pipeline.release import Release
+from pipeline.release import Autoscaling, Release
 from pipeline.runs_table import RunsTable
 
 MODEL = b"the model"
@@ -334,7 +335,7 @@ def test_an_answer_about_a_package_of_no_run_finds_no_gate(world: World, product
 
 
 def put_into_service(sagemaker: FakeSageMaker, release: Release = RELEASE) -> None:
-    deploy(release, serving=SERVING, sagemaker=sagemaker)
+    deploy(release, serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
     sagemaker.finish(release.endpoint_name)
 
 
@@ -343,7 +344,7 @@ def named(name: str) -> Release:
 
 
 def test_the_first_release_makes_the_endpoint(sagemaker: FakeSageMaker) -> None:
-    deployed = deploy(RELEASE, serving=SERVING, sagemaker=sagemaker)
+    deployed = deploy(RELEASE, serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
     assert deployed == {"previous_endpoint_config_name": None, "created": True}
     assert sagemaker.calls == ["create model", "create endpoint configuration", "create endpoint"]
@@ -352,7 +353,7 @@ def test_the_first_release_makes_the_endpoint(sagemaker: FakeSageMaker) -> None:
 def test_a_later_release_updates_the_endpoint(sagemaker: FakeSageMaker) -> None:
     put_into_service(sagemaker, named("first"))
 
-    deployed = deploy(named("second"), serving=SERVING, sagemaker=sagemaker)
+    deployed = deploy(named("second"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
     assert deployed == {"previous_endpoint_config_name": "first", "created": False}
     assert sagemaker.endpoints[ENDPOINT]["LastRequest"]["DeploymentConfig"]["AutoRollbackConfiguration"]
@@ -363,12 +364,12 @@ def test_a_repeated_deploy_adopts_what_is_there_and_still_knows_the_way_back(
     finished: bool, sagemaker: FakeSageMaker
 ) -> None:
     put_into_service(sagemaker, named("first"))
-    deploy(named("second"), serving=SERVING, sagemaker=sagemaker)
+    deploy(named("second"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
     if finished:
         sagemaker.finish(ENDPOINT)
     calls = list(sagemaker.calls)
 
-    again = deploy(named("second"), serving=SERVING, sagemaker=sagemaker)
+    again = deploy(named("second"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
     assert again == {"previous_endpoint_config_name": "first", "created": False}
     assert sagemaker.calls == calls
@@ -379,7 +380,7 @@ def test_a_deploy_that_died_half_way_is_finished(sagemaker: FakeSageMaker) -> No
     del sagemaker.endpoints[ENDPOINT]
     sagemaker.calls.clear()
 
-    deploy(RELEASE, serving=SERVING, sagemaker=sagemaker)
+    deploy(RELEASE, serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
     assert sagemaker.calls == ["create endpoint"]
 
@@ -392,19 +393,19 @@ def test_a_release_from_before_gets_its_new_way_back(sagemaker: FakeSageMaker) -
 
 
 def test_a_busy_endpoint_is_waited_for(sagemaker: FakeSageMaker) -> None:
-    deploy(named("first"), serving=SERVING, sagemaker=sagemaker)
+    deploy(named("first"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
     with pytest.raises(EndpointBusyError, match=f"is Creating with first; run {RUN_ID} has to wait"):
-        deploy(named("second"), serving=SERVING, sagemaker=sagemaker)
+        deploy(named("second"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
     assert "second" not in sagemaker.configs
 
 
 def test_an_endpoint_that_failed_to_be_made_is_made_anew(sagemaker: FakeSageMaker) -> None:
-    deploy(named("first"), serving=SERVING, sagemaker=sagemaker)
+    deploy(named("first"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
     sagemaker.finish(ENDPOINT, "Failed")
 
-    assert deploy(RELEASE, serving=SERVING, sagemaker=sagemaker)["created"]
+    assert deploy(RELEASE, serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())["created"]
 
 
 def test_an_error_that_is_not_an_absence_rises(sagemaker: FakeSageMaker) -> None:
@@ -414,7 +415,7 @@ def test_an_error_that_is_not_an_absence_rises(sagemaker: FakeSageMaker) -> None
     sagemaker.describe_endpoint = denied  # type: ignore[method-assign]
 
     with pytest.raises(Exception, match="AccessDeniedException"):
-        deploy(RELEASE, serving=SERVING, sagemaker=sagemaker)
+        deploy(RELEASE, serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
 
 # Smoke
@@ -528,13 +529,111 @@ def test_without_golden_requests_nothing_passes(sagemaker: FakeSageMaker) -> Non
         run_smoke(sagemaker, golden=[])
 
 
+# Scaling
+
+SCALING = dataclasses.replace(SERVING, autoscaling=Autoscaling(2, 6, 1000, 300, 60))
+TARGET = f"endpoint/{ENDPOINT}/variant/main"
+
+
+def scale_out(sagemaker: FakeSageMaker, count: int) -> None:
+    sagemaker.endpoints[ENDPOINT]["ProductionVariants"] = [
+        {"VariantName": "main", "DesiredInstanceCount": count}
+    ]
+
+
+def test_a_released_endpoint_scales_within_its_bounds(sagemaker: FakeSageMaker) -> None:
+    autoscaling = FakeAutoscaling()
+    put_into_service(sagemaker)
+    scale_out(sagemaker, 2)
+
+    scaled = scale(RELEASE, serving=SCALING, sagemaker=sagemaker, autoscaling=autoscaling)
+
+    assert scaled == {"scaling": [TARGET]}
+    assert (autoscaling.targets[TARGET]["MinCapacity"], autoscaling.targets[TARGET]["MaxCapacity"]) == (2, 6)
+    policy = autoscaling.policies[TARGET]["TargetTrackingScalingPolicyConfiguration"]
+    assert (policy["TargetValue"], policy["ScaleInCooldown"], policy["ScaleOutCooldown"]) == (1000.0, 300, 60)
+
+
+def test_an_endpoint_without_scaling_gets_none(sagemaker: FakeSageMaker) -> None:
+    autoscaling = FakeAutoscaling()
+    put_into_service(sagemaker)
+
+    assert scale(RELEASE, serving=SERVING, sagemaker=sagemaker, autoscaling=autoscaling) == {"scaling": []}
+    assert autoscaling.targets == {}
+
+
+def test_an_endpoint_that_is_gone_after_a_rollback_scales_not(sagemaker: FakeSageMaker) -> None:
+    scaled = scale(RELEASE, serving=SCALING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
+
+    assert scaled == {"scaling": []}
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, False), (2, True), (5, True), (7, False)])
+def test_a_release_keeps_the_count_that_scaling_came_to_within_its_bounds(
+    count: int, kept: bool, sagemaker: FakeSageMaker
+) -> None:
+    put_into_service(sagemaker, named("first"))
+    scale_out(sagemaker, count)
+
+    deploy(named("second"), serving=SCALING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
+
+    request = sagemaker.endpoints[ENDPOINT]["LastRequest"]
+    assert request.get("RetainAllVariantProperties", False) is kept
+    if kept:
+        excluded = [item["VariantPropertyType"] for item in request["ExcludeRetainedVariantProperties"]]
+        assert excluded == ["DesiredWeight", "DataCaptureConfig"]
+
+
+def test_without_scaling_the_configured_count_holds(sagemaker: FakeSageMaker) -> None:
+    put_into_service(sagemaker, named("first"))
+    scale_out(sagemaker, 5)
+
+    deploy(named("second"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
+
+    assert "RetainAllVariantProperties" not in sagemaker.endpoints[ENDPOINT]["LastRequest"]
+
+
+def test_scaling_is_held_while_a_release_is_under_way(sagemaker: FakeSageMaker) -> None:
+    autoscaling = FakeAutoscaling()
+    put_into_service(sagemaker, named("first"))
+    scale_out(sagemaker, 3)
+    scale(named("first"), serving=SCALING, sagemaker=sagemaker, autoscaling=autoscaling)
+
+    deploy(named("second"), serving=SCALING, sagemaker=sagemaker, autoscaling=autoscaling)
+
+    assert (autoscaling.targets, autoscaling.policies) == ({}, {})
+
+
+def test_a_release_that_has_to_wait_holds_nothing(sagemaker: FakeSageMaker) -> None:
+    autoscaling = FakeAutoscaling()
+    put_into_service(sagemaker, named("first"))
+    scale_out(sagemaker, 3)
+    scale(named("first"), serving=SCALING, sagemaker=sagemaker, autoscaling=autoscaling)
+    sagemaker.endpoints[ENDPOINT]["EndpointStatus"] = "Updating"
+
+    with pytest.raises(EndpointBusyError):
+        deploy(named("second"), serving=SCALING, sagemaker=sagemaker, autoscaling=autoscaling)
+
+    assert set(autoscaling.targets) == {TARGET}
+
+
+def test_a_rollback_keeps_the_count_too(sagemaker: FakeSageMaker) -> None:
+    put_into_service(sagemaker, named("first"))
+    put_into_service(sagemaker, named("second"))
+    scale_out(sagemaker, 5)
+
+    rollback(named("second"), serving=SCALING, sagemaker=sagemaker)
+
+    assert sagemaker.endpoints[ENDPOINT]["LastRequest"]["RetainAllVariantProperties"] is True
+
+
 # Rollback
 
 
 def settle(sagemaker: FakeSageMaker, release: Release, *, between: Callable[[], None]) -> dict[str, Any]:
     """Call the rollback as the state machine does, letting SageMaker work in between."""
     for _ in range(5):
-        answer = rollback(release, sagemaker=sagemaker)
+        answer = rollback(release, serving=SERVING, sagemaker=sagemaker)
         if answer["settled"]:
             return answer
         between()
@@ -542,7 +641,7 @@ def settle(sagemaker: FakeSageMaker, release: Release, *, between: Callable[[], 
 
 
 def test_a_failed_first_release_leaves_nothing(sagemaker: FakeSageMaker) -> None:
-    deploy(RELEASE, serving=SERVING, sagemaker=sagemaker)
+    deploy(RELEASE, serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
     answer = settle(sagemaker, RELEASE, between=lambda: fail_creation(sagemaker))
 
@@ -568,19 +667,22 @@ def test_a_failed_smoke_test_brings_the_previous_configuration_back(sagemaker: F
 
 def test_a_deployment_under_way_is_waited_for(sagemaker: FakeSageMaker) -> None:
     put_into_service(sagemaker, named("first"))
-    deploy(named("second"), serving=SERVING, sagemaker=sagemaker)
+    deploy(named("second"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
 
-    assert rollback(named("second"), sagemaker=sagemaker) == {"settled": False, "rolled_back_to": "first"}
+    assert rollback(named("second"), serving=SERVING, sagemaker=sagemaker) == {
+        "settled": False,
+        "rolled_back_to": "first",
+    }
     assert "second" in sagemaker.configs
 
 
 def test_what_sagemaker_rolled_back_by_itself_is_only_cleaned_up(sagemaker: FakeSageMaker) -> None:
     put_into_service(sagemaker, named("first"))
-    deploy(named("second"), serving=SERVING, sagemaker=sagemaker)
+    deploy(named("second"), serving=SERVING, sagemaker=sagemaker, autoscaling=FakeAutoscaling())
     sagemaker.finish(ENDPOINT, FailureReason="alarm 5xx")
     sagemaker.calls.clear()
 
-    answer = rollback(named("second"), sagemaker=sagemaker)
+    answer = rollback(named("second"), serving=SERVING, sagemaker=sagemaker)
 
     assert answer == {"settled": True, "rolled_back_to": "first"}
     assert sagemaker.calls == ["delete endpoint configuration", "delete model"]
@@ -590,7 +692,7 @@ def test_a_rollback_before_anything_was_made_changes_nothing(sagemaker: FakeSage
     put_into_service(sagemaker, named("first"))
     sagemaker.calls.clear()
 
-    assert rollback(named("second"), sagemaker=sagemaker)["rolled_back_to"] == "first"
+    assert rollback(named("second"), serving=SERVING, sagemaker=sagemaker)["rolled_back_to"] == "first"
     assert sagemaker.calls == []
 
 
@@ -600,4 +702,4 @@ def test_a_rollback_that_cannot_be_is_loud(sagemaker: FakeSageMaker) -> None:
     sagemaker.finish(ENDPOINT, "UpdateRollbackFailed", FailureReason="no capacity")
 
     with pytest.raises(RollbackError, match=r"is UpdateRollbackFailed \(no capacity\) and takes no update"):
-        rollback(named("second"), sagemaker=sagemaker)
+        rollback(named("second"), serving=SERVING, sagemaker=sagemaker)
