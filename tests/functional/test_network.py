@@ -7,7 +7,6 @@ import json
 import pytest
 from kept_demo import Deployment
 
-
 SERVICE = "com.amazonaws.us-east-1."
 
 
