@@ -1,4 +1,7 @@
 # What AWS would answer, for every test with a mock provider: mock_provider "aws" { source = "../../testing" }.
+mock_data "aws_availability_zones" {
+  defaults = { names = ["us-east-1a", "us-east-1b", "us-east-1c"] }
+}
 mock_data "aws_caller_identity" {
   defaults = { account_id = "123456789012" }
 }

@@ -46,6 +46,12 @@ MUTANTS = {
     "modules/names": Mutant(
         "environment.tf", "-data-${var.account_id}", "-data", "bucket's name ends with the account"
     ),
+    "modules/network": Mutant(
+        "security_groups.tf",
+        "prefix_list_id    = data.aws_prefix_list.gateway[each.value[1]].id",
+        'cidr_ipv4         = "0.0.0.0/0"',
+        "What leaves a security group goes to S3, DynamoDB or an endpoint",
+    ),
     "modules/release": Mutant("approval.tf", '["Approved"]', '["Rejected"]', "Neither a rejection"),
     "modules/retraining": Mutant(
         "state_machine.tf", "execution_data = false", "execution_data = true", "holds the token"

@@ -6,13 +6,13 @@ variables {
   context     = { partition = "aws", region = "us-east-1", account_id = "123456789012", boundary_arn = "arn:aws:iam::123456789012:policy/mlops-boundary" }
   project     = "mlops"
   environment = "production"
-  handlers    = ["authorise", "deploy", "smoke", "rollback", "record"]
+  handlers    = ["authorise", "deploy", "smoke", "scale", "rollback", "record"]
   names = {
     prefix        = "mlops-production"
     data_bucket   = "mlops-production-data-123456789012"
     models_bucket = "mlops-production-models-123456789012"
     functions = {
-      for handler in ["claim", "authorise", "deploy", "smoke", "rollback", "record"] : handler => "mlops-production-${handler}"
+      for handler in ["claim", "authorise", "deploy", "smoke", "scale", "rollback", "record"] : handler => "mlops-production-${handler}"
     }
   }
   runs = {

@@ -1,10 +1,5 @@
 mock_provider "aws" {
-  mock_resource "aws_iam_role" {
-    defaults = { arn = "arn:aws:iam::123456789012:role/mlops-production-network-flow-log" }
-  }
-  mock_resource "aws_cloudwatch_log_group" {
-    defaults = { arn = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/vpc/mlops-production-network" }
-  }
+  source = "../../testing"
 }
 
 variables {
@@ -149,4 +144,13 @@ run "a_range_too_small_for_six_zones_is_refused" {
   }
 
   expect_failures = [var.cidr]
+}
+
+run "the_example_plans" {
+  command = plan
+
+  module {
+    source = "./examples/basic"
+  }
+  providers = { aws = aws }
 }

@@ -13,7 +13,7 @@ variables {
     approval_rule         = "mlops-production-approval-iris"
   }
   function_arns = {
-    for handler in ["authorise", "deploy", "smoke", "rollback", "record"] :
+    for handler in ["authorise", "deploy", "smoke", "scale", "rollback", "record"] :
     handler => "arn:aws:lambda:us-east-1:123456789012:function:mlops-production-${handler}"
   }
   serving = {

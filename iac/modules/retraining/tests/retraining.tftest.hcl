@@ -99,3 +99,47 @@ run "the_example_plans" {
   }
   providers = { aws = aws }
 }
+
+run "jobs_are_encrypted_isolated_and_in_the_network" {
+  command = apply
+
+  variables {
+    vpc = { subnet_ids = ["subnet-1", "subnet-2"], security_group_ids = ["sg-1"], role_statements = "[{\"Sid\":\"MakeInterfaces\",\"Effect\":\"Allow\",\"Action\":[\"ec2:CreateNetworkInterface\"],\"Resource\":\"*\"}]" }
+  }
+
+  assert {
+    condition = alltrue([
+      for resources in [
+        jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.ResourceConfig,
+        jsondecode(aws_sfn_state_machine.this.definition).States.Evaluate.Parameters.ProcessingResources.ClusterConfig,
+      ] : try(resources.VolumeKmsKeyId, "") == var.kms_key_arn
+    ])
+    error_message = "Both jobs encrypt their volumes with our key."
+  }
+  assert {
+    condition = alltrue([
+      for network in [
+        jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters,
+        jsondecode(aws_sfn_state_machine.this.definition).States.Evaluate.Parameters.NetworkConfig,
+      ] : network.EnableNetworkIsolation && network.EnableInterContainerTrafficEncryption && network.VpcConfig == { Subnets = ["subnet-1", "subnet-2"], SecurityGroupIds = ["sg-1"] }
+    ])
+    error_message = "Both jobs are isolated, encrypt what their instances tell each other, and run in the given subnets."
+  }
+}
+
+run "what_is_switched_off_is_left_out" {
+  command = apply
+
+  variables {
+    training = { instance_type = "ml.g5.xlarge", instance_count = 1, volume_size_gb = 10, max_runtime_s = 3600, encrypt_volume = false, network_isolation = false, inter_container_encryption = false }
+  }
+
+  assert {
+    condition     = !can(jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.ResourceConfig.VolumeKmsKeyId) && !can(jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.VpcConfig)
+    error_message = "Without our key or a network the request names neither: SageMaker takes no empty ones."
+  }
+  assert {
+    condition     = !jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.EnableNetworkIsolation
+    error_message = "The switch of the job decides."
+  }
+}

@@ -17,7 +17,7 @@ module "functions" {
   context            = { partition = "aws", region = "us-east-1", account_id = "123456789012", boundary_arn = "arn:aws:iam::123456789012:policy/mlops-boundary" }
   project            = "mlops"
   environment        = "staging"
-  handlers           = ["authorise", "deploy", "smoke", "rollback", "record"]
+  handlers           = ["authorise", "deploy", "smoke", "scale", "rollback", "record"]
   names              = module.names.environment
   runs               = module.names.environment
   ledger_bucket      = module.names.account.ledger_bucket
