@@ -158,7 +158,7 @@ variable "minimum_instances" {
 }
 
 locals {
-  minimum_instances = coalesce(var.minimum_instances, local.retrains ? 1 : 2)
+  minimum_instances = coalesce(var.minimum_instances, var.promotes_from == null ? 1 : 2)
 
   # GPU families, and the d in m5d, c6gd, r5dn.
   local_disks = "^ml\\.(g4dn|g5|g6e?|gr6|p3dn|p4de?|p5(e|en)?|p6-[a-z0-9]+|trn1n?|trn2|i3(en)?|i4i|d3|[cmrx][0-9]+[a-z]*d[a-z]*)\\."
