@@ -33,6 +33,7 @@ class Programs:
             "PATH": os.environ["PATH"],
             "SAGEMAKER_BASE_DIR": str(self.base),
             "BIND_HOST": "127.0.0.1",
+            "OMP_NUM_THREADS": "1",  # many threads in a small fit wait for each other on a busy machine
             "SAGEMAKER_BIND_TO_PORT": str(PORT),
             **variables,
         }

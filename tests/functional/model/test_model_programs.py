@@ -113,7 +113,7 @@ def test_sigterm_ends_a_long_training_at_once_and_says_so(tmp_path: Path) -> Non
 def test_an_interrupted_training_resumes_and_ends_with_the_same_model(tmp_path: Path) -> None:
     undisturbed, programs = (lay_out(tmp_path / name, "penguins") for name in ("undisturbed", "interrupted"))
     for job in (undisturbed, programs):
-        job.set_hyperparameters(max_iter="600")
+        job.set_hyperparameters(max_iter="120")
     assert undisturbed.run("train")[0] == 0
     checkpoints = programs.base / "checkpoints"
     checkpoints.mkdir()
