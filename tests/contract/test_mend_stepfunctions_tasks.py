@@ -306,7 +306,7 @@ def test_a_slow_task_is_timed_out_and_a_stopped_execution_leaves_it() -> None:
     described = states.describe_execution(executionArn=stopped)
 
     assert late["error"] == "States.Timeout"
-    assert waited_s < 5
+    assert waited_s < 15  # the function's own time
     assert (described["status"], described["error"]) == ("ABORTED", "Enough")
     assert server.history(stopped)[-1]["type"] == "ExecutionAborted"
 
