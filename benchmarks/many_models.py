@@ -2,8 +2,8 @@
 
     python benchmarks/many_models.py [--models 1 10 50] [--runs 3] [--port 4770]
 
-A plan of the environment root on a local AWS where nothing is applied yet, so that every resource of every
-model is planned. The sizes take turns, so that what else the machine does falls on all of them; one model
+A plan of the environment root as `mlops plan` makes it, on a local AWS where nothing is applied yet, so that
+every resource of every model is planned. The sizes take turns, so that what else the machine does falls on all of them; one model
 is the peer of the others. A core that is already there is played by its outputs. Writes
 build/bench/many_models.json; ends with 1 when the largest takes more than three times as long as one.
 """
@@ -64,14 +64,16 @@ class Planner:
         variables = self._folder / f"{count}.tfvars.json"
         variables.write_text(json.dumps(self._variables(count)))
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        out = self._run("plan", f"-var-file={variables}", "-lock=false", "-no-color")
+        saved = f"-out={self._folder / 'plan.tfplan'}"
+        out = self._run("plan", "-json", saved, f"-var-file={variables}")
         seconds = time.monotonic() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        (line,) = (line for line in out.splitlines() if line.startswith("Plan:"))
+        lines = (json.loads(line) for line in out.splitlines())
+        (summary,) = (line["changes"] for line in lines if line["type"] == "change_summary")
         return {
             "seconds": round(seconds, 2),
             "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2),
-            "resources": int(line.split()[1]),
+            "resources": summary["add"],
         }
 
     def _variables(self, count: int) -> dict[str, Any]:
