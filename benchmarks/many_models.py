@@ -3,9 +3,9 @@
     python benchmarks/many_models.py [--models 1 10 50] [--runs 3] [--port 4770]
 
 A plan of the environment root as `mlops plan` makes it, on a local AWS where nothing is applied yet, so that
-every resource of every model is planned. The sizes take turns, so that what else the machine does falls on all of them; one model
-is the peer of the others. A core that is already there is played by its outputs. Writes
-build/bench/many_models.json; ends with 1 when the largest takes more than three times as long as one.
+every resource of every model is planned. The sizes take turns, so that what else the machine does falls on
+all of them; one model is the peer of the others. A core that is already there is played by its outputs.
+Writes build/bench/many_models.json; ends with 1 when the largest takes more than three times as long as one.
 """
 
 from __future__ import annotations
