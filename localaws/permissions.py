@@ -24,6 +24,15 @@ _KINDS = {kind.name: kind for kind in vars(kinds).values() if isinstance(kind, K
 _VERBS = ("Create", "Describe", "Update", "Delete", "Start", "Stop")
 # Operations whose resource is not in their name.
 _KIND_OF = {"UpdateEndpointWeightsAndCapacities": kinds.ENDPOINT}
+# Application Auto Scaling's operations on one target; those that describe have no resource.
+_SCALING = {
+    "DeleteScalingPolicy",
+    "DeleteScheduledAction",
+    "DeregisterScalableTarget",
+    "PutScalingPolicy",
+    "PutScheduledAction",
+    "RegisterScalableTarget",
+}
 
 
 def install() -> None:
@@ -84,6 +93,9 @@ def resource_arn(operation: str, body: bytes, scope: Scope) -> str:
     for member in ("ResourceArn", "ResourceARN"):
         if member in params:
             return str(params[member])
+    if operation in _SCALING:
+        # A target that is to be made has no id yet, and requests never name it.
+        return f"arn:aws:application-autoscaling:{scope.region}:{scope.account_id}:scalable-target/*"
     kind = _KIND_OF.get(operation) or _kind_of(operation)
     return _named(kind, params, scope) if kind else "*"
 

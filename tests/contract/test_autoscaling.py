@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -38,6 +39,29 @@ def test_target_is_registered_changed_and_deregistered(scaling: Any, target: dic
     with pytest.raises(ClientError) as missing:
         scaling.deregister_scalable_target(**target)
     assert missing.value.response["Error"]["Code"] == "ObjectNotFoundException"
+
+
+def test_a_role_may_be_held_to_scalable_targets(aws: LocalAws, name: str, target: dict[str, str]) -> None:
+    iam = aws.client("iam")
+    iam.create_user(UserName=name)
+    allow = {
+        "Effect": "Allow",
+        "Action": ["application-autoscaling:RegisterScalableTarget"],
+        "Resource": "arn:aws:application-autoscaling:us-east-1:123456789012:scalable-target/*",
+    }
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    iam.put_user_policy(UserName=name, PolicyName="own", PolicyDocument=document)
+    keys = iam.create_access_key(UserName=name)["AccessKey"]
+    scaling = aws.client(
+        "application-autoscaling",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+    )
+
+    scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=4)
+
+    with pytest.raises(ClientError, match="application-autoscaling:DeregisterScalableTarget"):
+        scaling.deregister_scalable_target(**target)
 
 
 def test_policy_goes_with_its_target(scaling: Any, target: dict[str, str]) -> None:
