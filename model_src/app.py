@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import orjson
-from granian._granian import RSGIProtocolClosed as ProtocolClosed
+from granian._granian import RSGIProtocolClosed, RSGIProtocolError
 
 from model_src.artefact import Card
 from model_src.drain import Drain
@@ -111,8 +111,8 @@ class ModelApp:
             reply = await self._answer(scope, protocol)
         except RequestError as error:
             reply = Reply(error.status, JSON, render_error(str(error)))
-        except ProtocolClosed:
-            return  # the client has gone
+        except (RSGIProtocolClosed, RSGIProtocolError):  # the client has gone, or stopped in the middle
+            reply = Reply(400, JSON, render_error("The body ended before it was whole."))
         except TimeoutError:
             reply = Reply(408, JSON, render_error(f"The body was not sent within {_BODY_S} s."))
         except Exception:

@@ -85,11 +85,14 @@ class RequestParser:
         first, _, rest = body.partition(b"\n")
         header = [name.strip() for name in first.decode("utf-8-sig", errors="replace").split(",")]
         order = self._order(header)
+        lines = rest if order else body
+        if not lines.strip():
+            return None
         try:
-            numbers = np.loadtxt(io.BytesIO(rest if order else body), delimiter=",", comments=None, ndmin=2)
+            numbers = np.loadtxt(io.BytesIO(lines), delimiter=",", comments=None, ndmin=2)
         except ValueError:
             return None
-        if not len(numbers) or numbers.shape[1] != len(self._features):
+        if numbers.shape[1] != len(self._features):
             return None
         return self._checked(numbers[:, order] if order else numbers)
 

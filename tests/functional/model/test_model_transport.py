@@ -134,6 +134,15 @@ class TestOneServer:
     def test_headers_that_are_none_are_refused(self, headers: bytes, status: int) -> None:
         assert exchange(POST + headers + b"\r\n")[0] == status
 
+    def test_a_body_that_ends_too_soon_is_refused(self) -> None:
+        with connect() as connection:
+            connection.sendall(WHOLE[:-5])
+            connection.shutdown(socket.SHUT_WR)
+
+            ((status, _),) = read_responses(connection, 1)
+
+        assert status == 400
+
     def test_unknown_headers_are_ignored(self) -> None:
         headers = {f"x-amzn-sagemaker-{name}": "1" for name in ("custom-attributes", "target-model", "new")}
 

@@ -1,0 +1,175 @@
+"""Any body is answered as the exact way reads it, or refused with 400: nothing else, whatever it holds."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_src.encoding import Feature, Matrix, encode_text, encode_values
+from model_src.errors import RequestError
+from model_src.media import CSV, JSON, JSON_LINES
+from model_src.request import RequestParser
+
+MIXED = (
+    Feature("a", "number", True),
+    Feature("b", "integer", False, allowed=(1, 2, 3)),
+    Feature("c", "category", True, ("x", "y")),
+    Feature("d", "category", False, ("x", "y"), closed=False),
+)
+NUMBERS = (Feature("a", "number", True), Feature("b", "integer", False), Feature("c", "number", False))
+MODELS = st.sampled_from([MIXED, NUMBERS, NUMBERS[:1]])
+
+CELLS = st.one_of(
+    st.integers(-3, 4),
+    st.integers(-(10**40), 10**40),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["x", "y", "z", " x ", "", None, True, "1", [], {}, "a:b"]),
+    st.text(max_size=3),
+)
+TEXTS = st.sampled_from(
+    [
+        "1",
+        " 2 ",
+        "-1.5",
+        "1e3",
+        "1e999",
+        "nan",
+        "inf",
+        "",
+        " ",
+        "x",
+        "y",
+        "é",
+        "1_0",
+        "٣",
+        '"x"',
+        '"1,2"',
+        "0x1",
+        "+1",
+    ]
+)
+
+
+class Exact(RequestParser):
+    """A parser without the fast ways."""
+
+    _encode_json = _encode_csv = _read_numbers = lambda *_: None
+
+
+class LongOnly(RequestParser):
+    """A parser that takes every CSV body for a long one."""
+
+    def _parse_csv(self, body: bytes) -> Matrix:
+        matrix = self._read_numbers(body) if body.strip() and not self._codes else None
+        return super()._parse_csv(body) if matrix is None else matrix
+
+
+def outcome(parser: RequestParser, content_type: str, body: bytes) -> list[Any] | str:
+    """The cells' bytes, or the reason for there being none."""
+    try:
+        matrix = parser.parse(content_type, body)
+    except RequestError as error:
+        return f"{error.status}: {error}"
+    assert matrix.dtype == np.float32
+    assert matrix.flags.c_contiguous
+    return [matrix.shape, matrix.tobytes()]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    features=MODELS, rows=st.lists(st.lists(CELLS, min_size=1, max_size=5), max_size=4), lines=st.booleans()
+)
+def test_json_is_read_fast_as_it_is_read_exactly(
+    features: tuple[Feature, ...], rows: list[list[Any]], lines: bool
+) -> None:
+    body = "\n".join(map(json.dumps, rows)) if lines else json.dumps({"instances": rows})
+    kind = JSON_LINES if lines else JSON
+
+    assert outcome(RequestParser(features), kind, body.encode()) == outcome(
+        Exact(features), kind, body.encode()
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.dictionaries(st.sampled_from("abcde"), CELLS), max_size=4))
+def test_objects_are_read_fast_as_they_are_read_exactly(rows: list[dict[str, Any]]) -> None:
+    body = json.dumps(rows).encode()
+
+    assert outcome(RequestParser(MIXED), JSON, body) == outcome(Exact(MIXED), JSON, body)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    features=MODELS,
+    rows=st.lists(st.lists(TEXTS, min_size=1, max_size=4), max_size=4),
+    header=st.booleans(),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
+)
+def test_csv_is_read_fast_as_it_is_read_exactly(
+    features: tuple[Feature, ...], rows: list[list[str]], header: bool, end: str
+) -> None:
+    names = [",".join(feature.name for feature in reversed(features))] if header else []
+    body = end.join([*names, *map(",".join, rows)]).encode()
+    exact = outcome(Exact(features), CSV, body)
+
+    assert outcome(RequestParser(features), CSV, body) == exact
+    assert outcome(LongOnly(features), CSV, body) == exact
+
+
+@settings(max_examples=100, deadline=None)
+@given(body=st.binary(max_size=60), kind=st.sampled_from([CSV, JSON, JSON_LINES]))
+def test_any_bytes_are_read_or_refused(body: bytes, kind: str) -> None:
+    result = outcome(RequestParser(MIXED), kind, body)
+
+    assert not isinstance(result, str) or result.startswith("400: ")
+
+
+JSON_VALUES = st.recursive(
+    CELLS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(value=JSON_VALUES, name=st.sampled_from(["instances", "inputs", "dataframe_split", "a"]))
+def test_any_json_is_read_or_refused(value: Any, name: str) -> None:
+    outcome(RequestParser(MIXED), JSON, json.dumps(value).encode())
+    outcome(RequestParser(MIXED), JSON, json.dumps({name: value}).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        ('[{"a": 1, "b": 1, "d": "x:y"}]', False),
+        ('[{"a": 1, "b": 1, "d": "x", "b": 1}]', True),
+        ('[{"a": 1, "b": 1, "d": "x", "\\u0062": 1}]', True),
+        ('[{"a": 1, "b": 1, "d": "x"}, {"a": 1, "b": 1, "d": "::"}]', False),
+    ],
+)
+def test_a_key_that_stands_twice_is_found_and_a_colon_is_not_one(body: str, refused: bool) -> None:
+    result = outcome(RequestParser(MIXED), JSON, body.encode())
+
+    assert (result == "400: An object has the key 'b' twice.") == refused
+    assert isinstance(result, str) == refused
+
+
+def test_a_long_csv_body_is_read_as_a_short_one() -> None:
+    rows = [f"{i / 7},{i},{-i}" for i in range(2000)]
+    parser = RequestParser(NUMBERS)
+
+    matrix = parser.parse(CSV, ("c,b,a\n" + "\n".join(rows)).encode())
+
+    short = np.vstack([parser.parse(CSV, row.encode())[:, ::-1] for row in rows[:100]])
+    assert np.array_equal(matrix[:100], short)
+    assert matrix.shape == (2000, 3)
+
+
+def test_exact_ways_are_those_of_the_dataset() -> None:
+    text = encode_text(NUMBERS[0], ["1.5", ""])
+    values = encode_values(NUMBERS[0], [1.5, None])
+
+    assert np.array_equal(text, values, equal_nan=True)
