@@ -129,6 +129,7 @@ class ModelApp:
         try:
             model = self._admit(scope)
             if scope.path != "/invocations":
+                await _discard_body(scope, protocol)
                 return Reply(200, JSON, self._describe(scope.path, model))
             _check_length(scope.headers.get("content-length"), self._options.max_body_bytes)
             exchange = self._negotiate(

@@ -10,6 +10,7 @@ from model_src.media import CSV, JSON, JSON_LINES, TYPES
 from model_src.response import offered_outputs
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
+_LARGE = 1e30  # the prediction for a larger number may be too large itself, and is refused then
 _REFUSALS = {
     "400": "The body is not what the model takes; the reason names instance and column.",
     "406": "Accept names no form that can be answered.",
@@ -34,7 +35,7 @@ def describe_api(card: Card, *, max_body_bytes: int) -> dict[str, Any]:
             "/ping": {"get": _getter("The model is loaded.", {"type": "object"})},
             "/execution-parameters": {"get": _getter("How batch transform is to ask.", {"type": "object"})},
             "/openapi.json": {"get": _getter("This document.", {"type": "object"})},
-            "/invocations": {"post": _invocation()},
+            "/invocations": {"post": _invocation(card)},
         },
         "components": {"schemas": _schemas(card)},
     }
@@ -50,19 +51,13 @@ def _refusal(status: str) -> dict[str, Any]:
     return {"description": _REFUSALS[status], "content": {JSON: {"schema": _ERROR}}}
 
 
-def _invocation() -> dict[str, Any]:
+def _invocation(card: Card) -> dict[str, Any]:
     text = {"schema": {"type": "string"}}
     predictions = {"schema": {"$ref": "#/components/schemas/Predictions"}}
     return {
         "summary": "Predictions for one or more instances.",
-        "parameters": [
-            {
-                "name": "Accept",
-                "in": "header",
-                "description": f"{', '.join(TYPES)}, with qualities; `;output=` chooses what is answered.",
-                "schema": {"type": "string"},
-            }
-        ],
+        "description": f"Accept takes {', '.join(TYPES)} with qualities; its parameter `output` chooses of"
+        f" {', '.join(offered_outputs(card))}.",
         "requestBody": {
             "required": True,
             "content": {
@@ -86,14 +81,13 @@ def _schemas(card: Card) -> dict[str, Any]:
     by_name = {feature.name: cell for feature, cell in zip(card.features, cells, strict=True)}
     needed = [feature.name for feature in card.features if not feature.missing]
     row = {"type": "array", "prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
-    names = {"type": "array", "items": {"enum": list(by_name)}, "uniqueItems": True, "minItems": len(cells)}
     instances = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Instance"}}
     split = {
         "type": "object",
         "required": ["columns", "data"],
         "properties": {
-            "columns": names,
-            "data": {"type": "array", "minItems": 1, "items": {"type": "array"}},
+            "columns": {"const": list(by_name), "description": "In any order; data's is the same."},
+            "data": {"type": "array", "minItems": 1, "items": row},
             "index": {"type": "array"},
         },
         "additionalProperties": False,
@@ -140,7 +134,7 @@ def _cell(feature: Feature) -> dict[str, Any]:
     elif feature.allowed:
         schema = {"enum": list(feature.allowed)}
     else:
-        schema = {"type": feature.type, "minimum": -3e38, "maximum": 3e38}
+        schema = {"type": feature.type, "minimum": -_LARGE, "maximum": _LARGE}
     return {"anyOf": [schema, {"type": "null"}]} if feature.missing else schema
 
 
