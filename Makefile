@@ -51,6 +51,7 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/many_models.py
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/footprint.py
+	@$(BIN)/python benchmarks/fuzz.py
 
 docs: packages ## writes the generated pages again (docs/cli.md, the tables and examples of iac/**/README.md)
 	@$(BIN)/python -m pipeline.cli.docs

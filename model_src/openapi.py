@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model_src.artefact import Card
-from model_src.encoding import Feature
+from model_src.encoding import LARGEST_INTEGER, Feature
 from model_src.media import CSV, JSON, JSON_LINES, TYPES
 from model_src.response import offered_outputs
 
@@ -134,7 +134,8 @@ def _cell(feature: Feature) -> dict[str, Any]:
     elif feature.allowed:
         schema = {"enum": list(feature.allowed)}
     else:
-        schema = {"type": feature.type, "minimum": -_LARGE, "maximum": _LARGE}
+        largest = LARGEST_INTEGER if feature.type == "integer" else _LARGE
+        schema = {"type": feature.type, "minimum": -largest, "maximum": largest}
     return {"anyOf": [schema, {"type": "null"}]} if feature.missing else schema
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 
 from model_src.encoding import (
+    LARGEST_INTEGER,
     UNKNOWN,
     CellError,
     Feature,
@@ -92,7 +93,7 @@ class RequestParser:
             numbers = np.loadtxt(io.BytesIO(lines), delimiter=",", comments=None, ndmin=2)
         except ValueError:
             return None
-        if numbers.shape[1] != len(self._features):
+        if numbers.shape[1] != len(self._features) or np.isnan(numbers).any():  # it reads "nan", too
             return None
         return self._checked(numbers[:, order] if order else numbers)
 
@@ -242,7 +243,8 @@ class RequestParser:
             return None
         if self._integers:
             whole = numbers[:, self._integers]
-            if not ((whole == np.floor(whole)) | np.isnan(whole)).all():
+            exact = (whole == np.floor(whole)) & (np.abs(whole) <= LARGEST_INTEGER)
+            if not (exact | np.isnan(whole)).all():
                 return None
         for i, allowed in self._allowed.items():
             column = numbers[:, i]

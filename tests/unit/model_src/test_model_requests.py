@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from model_src.encoding import Feature, Matrix, encode_text, encode_values
@@ -95,7 +95,7 @@ def test_json_is_read_fast_as_it_is_read_exactly(
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows=st.lists(st.dictionaries(st.sampled_from("abcde"), CELLS), max_size=4))
 def test_objects_are_read_fast_as_they_are_read_exactly(rows: list[dict[str, Any]]) -> None:
     body = json.dumps(rows).encode()
@@ -103,7 +103,8 @@ def test_objects_are_read_fast_as_they_are_read_exactly(rows: list[dict[str, Any
     assert outcome(RequestParser(MIXED), JSON, body) == outcome(Exact(MIXED), JSON, body)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
+@example(features=NUMBERS[:1], rows=[["nan"]], header=False, end="\n")
 @given(
     features=MODELS,
     rows=st.lists(st.lists(TEXTS, min_size=1, max_size=4), max_size=4),
