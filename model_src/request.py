@@ -130,7 +130,7 @@ class RequestParser:
                 codes = self._codes.get(i)
                 if codes is not None:
                     columns[i] = [codes[cell.strip()] for cell in column]
-                elif self._missing[i]:
+                elif self._features[i].missing:
                     columns[i] = [float(cell) if cell else np.nan for cell in column]
                 else:
                     columns[i] = list(map(float, column))
@@ -138,8 +138,10 @@ class RequestParser:
             return None
         numbers = np.array(columns, dtype=np.float64).T
         # float() reads "nan", which is no missing value: only an empty cell is
-        empty = sum(row.count("") for row in rows) if np.isnan(numbers).any() else 0
-        return self._checked(numbers) if np.isnan(numbers).sum() <= empty else None
+        missing = np.count_nonzero(np.isnan(numbers))
+        if missing and missing > sum(row.count("") for row in rows):
+            return None
+        return self._checked(numbers)
 
     # JSON
 
