@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -42,7 +42,7 @@ class StateLock:
         return f"held by {self.owner} since {describe_age(now - self.created_at)} ({operation}, id {self.id})"
 
 
-def describe_age(age: Any) -> str:
+def describe_age(age: timedelta) -> str:
     """In the largest unit that says something: 40 s, 3 min, 5 h, 2 d."""
     seconds = max(int(age.total_seconds()), 0)
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
