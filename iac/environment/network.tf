@@ -9,10 +9,10 @@ locals {
 data "aws_availability_zones" "current" {
   count = var.network.enabled && var.network.zones == null ? 1 : 0
   state = "available"
-  # No local zones: they lack most services.
+  # By name, so that neither a local zone (it lacks most services) nor anything new comes in by itself.
   filter {
-    name   = "zone-type"
-    values = ["availability-zone"]
+    name   = "zone-name"
+    values = [for letter in ["a", "b", "c", "d", "e", "f"] : "${local.context.region}${letter}"]
   }
 }
 

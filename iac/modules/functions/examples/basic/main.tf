@@ -27,5 +27,5 @@ module "functions" {
   package            = var.package
   package_bucket     = module.names.environment.models_bucket
   commit             = "abcdef1"
-  log_retention_days = 30
+  log_retention_days = 365
 }

@@ -31,5 +31,5 @@ module "retraining" {
   kms_key_arn            = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   commit                 = "abcdef1"
   dead_letters_queue_arn = "arn:aws:sqs:us-east-1:123456789012:${local.names.dead_letters_queue}"
-  log_retention_days     = 30
+  log_retention_days     = 365
 }

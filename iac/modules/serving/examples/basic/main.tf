@@ -17,5 +17,5 @@ module "serving" {
   repository         = module.names.account.repositories["iris"]
   kms_key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   latency_alarm_ms   = 500
-  log_retention_days = 30
+  log_retention_days = 365
 }
