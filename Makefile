@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 TESTS ?= tests
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo check test lint scan fix bench docs
+.PHONY: help setup packages demo check test lint scan fix bench oracle docs
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -52,6 +52,10 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/footprint.py
 	@$(BIN)/python benchmarks/fuzz.py
+
+oracle: packages ## the IAM evaluator held against another, on the last functional run's record (needs node and npm)
+	@npm ci --prefix tests/oracle --silent
+	@$(BIN)/python tests/oracle/compare.py $(ARGS)
 
 docs: packages ## writes the generated pages again (docs/cli.md, the tables and examples of iac/**/README.md)
 	@$(BIN)/python -m pipeline.cli.docs

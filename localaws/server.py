@@ -58,8 +58,9 @@ async def _serve(settings: Settings) -> None:
 
     # ministack would otherwise look for its own containers, and patch docker-py to pull from public mirrors.
     ministack_app._docker_socket_present = lambda: False
-    services = Services(settings)
+    # First, so that what the others ask in addition is written too.
     decisions.install(settings.decisions_file, settings.decisions)
+    services = Services(settings)
     mends.apply()
 
     config = Config()

@@ -31,7 +31,7 @@ locals {
         # To destroy an environment its buckets must be emptied. The ledger is none of them.
         Sid      = "EmptyBucketsOfEnvironments"
         Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:DeleteObject", "s3:DeleteObjectVersion"]
+        Action   = ["s3:AbortMultipartUpload", "s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion"]
         Resource = [for prefix in local.prefixes : "arn:${local.partition}:s3:::${prefix}-*/*"]
       },
       {
@@ -62,7 +62,7 @@ locals {
         Effect = "Allow"
         Action = [
           "dynamodb:CreateTable", "dynamodb:DeleteTable", "dynamodb:DescribeContinuousBackups", "dynamodb:DescribeTable",
-          "dynamodb:DescribeTimeToLive", "dynamodb:GetItem", "dynamodb:ListTagsOfResource", "dynamodb:Query",
+          "dynamodb:DescribeTimeToLive", "dynamodb:GetItem", "dynamodb:ListTagsOfResource",
           "dynamodb:Scan", "dynamodb:TagResource", "dynamodb:UntagResource", "dynamodb:UpdateContinuousBackups",
           "dynamodb:UpdateTable",
         ]
@@ -180,7 +180,7 @@ locals {
         Effect = "Allow"
         Action = [
           "sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags",
-          "sqs:ReceiveMessage", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue",
+          "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue",
         ]
         Resource = "${local.arn.sqs}:${var.project}-*"
       },
@@ -198,8 +198,7 @@ locals {
         Effect = "Allow"
         Action = [
           "logs:AssociateKmsKey", "logs:CreateLogGroup", "logs:DeleteLogGroup", "logs:DeleteLogStream",
-          "logs:DeleteRetentionPolicy", "logs:DescribeLogStreams", "logs:DisassociateKmsKey", "logs:FilterLogEvents",
-          "logs:GetLogEvents", "logs:ListTagsForResource", "logs:PutRetentionPolicy", "logs:TagResource",
+          "logs:DeleteRetentionPolicy", "logs:DescribeLogStreams", "logs:DisassociateKmsKey", "logs:ListTagsForResource", "logs:PutRetentionPolicy", "logs:TagResource",
           "logs:UntagResource",
         ]
         Resource = [for path in ["/aws/lambda/${var.project}-*", "/aws/sagemaker/*", "/aws/vendedlogs/states/${var.project}-*", "/aws/vpc/${var.project}-*"] :
@@ -224,7 +223,7 @@ locals {
         Action = [
           "lambda:AddPermission", "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:GetFunction",
           "lambda:GetFunctionCodeSigningConfig", "lambda:GetFunctionConfiguration", "lambda:GetPolicy",
-          "lambda:InvokeFunction", "lambda:ListTags", "lambda:ListVersionsByFunction", "lambda:RemovePermission",
+          "lambda:ListTags", "lambda:ListVersionsByFunction", "lambda:RemovePermission",
           "lambda:TagResource", "lambda:UntagResource", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration",
         ]
         Resource = "${local.arn.lambda}:function:${var.project}-*"
@@ -234,7 +233,7 @@ locals {
         Effect = "Allow"
         Action = [
           "states:CreateStateMachine", "states:DeleteStateMachine", "states:DescribeStateMachine", "states:ListExecutions",
-          "states:ListStateMachineVersions", "states:ListTagsForResource", "states:StartExecution", "states:TagResource",
+          "states:ListStateMachineVersions", "states:ListTagsForResource", "states:TagResource",
           "states:UntagResource", "states:UpdateStateMachine",
         ]
         Resource = "${local.arn.states}:stateMachine:${var.project}-*"
@@ -242,7 +241,7 @@ locals {
       {
         Sid      = "Executions"
         Effect   = "Allow"
-        Action   = ["states:DescribeExecution", "states:GetExecutionHistory", "states:StopExecution"]
+        Action   = ["states:GetExecutionHistory", "states:StopExecution"]
         Resource = "${local.arn.states}:execution:${var.project}-*"
       },
       {

@@ -16,24 +16,26 @@ locals {
   s3           = "arn:${local.partition}:s3:::"
   ledger       = "${local.s3}${module.names.account.ledger_bucket}"
   prefixes     = values(local.environments)[*].prefix
+  # Where models are retrained and answered for.
+  staging = local.environments["staging"]
   # Every model's, because this root is applied once and models come and go.
-  model_packages = [for prefix in local.prefixes : "${local.arn.sagemaker}:model-package/${prefix}-*/*"]
-  machines       = [for pair in setproduct(local.prefixes, ["retraining", "release"]) : "${pair[0]}-${pair[1]}-*"]
+  model_packages = ["${local.arn.sagemaker}:model-package/${local.staging.prefix}-*/*"]
+  machines       = ["${local.staging.prefix}-retraining-*", "${local.environments["production"].prefix}-release-*"]
 
   # What both need to know where things are (terraform output) and how a run stands.
   read_runs = [
     {
-      Sid       = "ListStates"
-      Effect    = "Allow"
-      Action    = ["s3:ListBucket"]
-      Resource  = module.state_bucket.arn
-      Condition = { StringLike = { "s3:prefix" = ["workspaces/*"] } }
+      # Without a condition: what is not there must be told from what may not be read.
+      Sid      = "ListStates"
+      Effect   = "Allow"
+      Action   = ["s3:ListBucket"]
+      Resource = module.state_bucket.arn
     },
     {
       Sid      = "ReadEnvironmentStates"
       Effect   = "Allow"
       Action   = ["s3:GetObject"]
-      Resource = "${module.state_bucket.arn}/workspaces/*/environment/terraform.tfstate"
+      Resource = [for key in ["environment", "workspaces/*/environment"] : "${module.state_bucket.arn}/${key}/terraform.tfstate"]
     },
     {
       Sid      = "DecryptStates"
@@ -51,19 +53,13 @@ locals {
     {
       Sid      = "ReadRuns"
       Effect   = "Allow"
-      Action   = ["dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan"]
-      Resource = [for names in local.environments : "${local.arn.dynamodb}:table/${names.runs_table}"]
-    },
-    {
-      Sid      = "FindExecutions"
-      Effect   = "Allow"
-      Action   = ["states:ListExecutions"]
-      Resource = [for machine in local.machines : "${local.arn.states}:stateMachine:${machine}"]
+      Action   = ["dynamodb:GetItem", "dynamodb:Scan"]
+      Resource = "${local.arn.dynamodb}:table/${local.staging.runs_table}"
     },
     {
       Sid      = "FollowExecutions"
       Effect   = "Allow"
-      Action   = ["states:DescribeExecution", "states:GetExecutionHistory"]
+      Action   = ["states:GetExecutionHistory"]
       Resource = [for machine in local.machines : "${local.arn.states}:execution:${machine}:*"]
     },
     {
@@ -103,20 +99,20 @@ resource "aws_iam_role_policy" "data_scientist" {
       {
         Sid      = "UploadDatasets"
         Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
-        Resource = [for names in local.environments : "${local.s3}${names.data_bucket}/datasets/*"]
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        Resource = "${local.s3}${local.staging.data_bucket}/datasets/*"
       },
       {
         Sid      = "ReadRefusals"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = [for names in local.environments : "${local.s3}${names.data_bucket}/quarantine/*"]
+        Resource = "${local.s3}${local.staging.data_bucket}/quarantine/*"
       },
       {
         Sid       = "ListDatasets"
         Effect    = "Allow"
         Action    = ["s3:ListBucket"]
-        Resource  = [for names in local.environments : "${local.s3}${names.data_bucket}"]
+        Resource  = "${local.s3}${local.staging.data_bucket}"
         Condition = { StringLike = { "s3:prefix" = ["datasets/*", "quarantine/*"] } }
       },
     ])
@@ -140,7 +136,7 @@ resource "aws_iam_role_policy" "approver" {
         Sid      = "ReadEvidence"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = [for names in local.environments : "${local.s3}${names.models_bucket}/runs/*/evaluation/*"]
+        Resource = "${local.s3}${local.staging.models_bucket}/runs/*/evaluation/*"
       },
       {
         Sid      = "AnswerForModelPackages"
@@ -151,7 +147,7 @@ resource "aws_iam_role_policy" "approver" {
       {
         Sid      = "SignApprovals"
         Effect   = "Allow"
-        Action   = ["kms:GetPublicKey", "kms:Sign", "kms:Verify"]
+        Action   = ["kms:Sign"]
         Resource = aws_kms_key.approval.arn
       },
       {

@@ -43,7 +43,8 @@ def apply() -> None:
         if lower == "aws:principalarn":
             return principal_arn(context.principal_arn)
         if lower == "kms:resourcealiases":
-            return aliases_of(context.resource_arn)
+            # A question that is put again, from the record, brings them along.
+            return context.service_context.get(lower) or aliases_of(context.resource_arn)
         return resolve_key(key, context)
 
     def met(conditions: dict[str, Any], context: EvalContext) -> bool:

@@ -2,7 +2,8 @@
 
 AWS: a KMS request that names a key by its alias is about the key; one that makes, moves or deletes an
     alias is about the alias and about the keys; one that reads several repositories or alarms is about
-    each of them; one that makes a function is about the function; a rule of the default event bus has no
+    each of them; one that makes a function is about the function; one that names a log stream is about
+    the stream; a rule of the default event bus has no
     bus in its ARN ["Actions, resources, and condition keys" of each service in the Service Authorization
     Reference].
 ministack: takes the alias for the resource, finds no resource where a request names several, names it by
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import contextvars
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +62,7 @@ def apply() -> None:
     ) -> str:
         request = Request(_operation(headers, query), _members(headers, body, query), region, account_id)
         found = RESOURCES[service](request) if service in RESOURCES else []
-        _others.set(tuple(found[1:]))
+        name_others(found[1:])
         return (
             found[0]
             if found
@@ -86,6 +87,11 @@ def apply() -> None:
 
     iam_actions.extract_resource_arn = resource_of
     iam_evaluator.enforce = enforce_all
+
+
+def name_others(arns: Sequence[str]) -> None:
+    """What the request being authorised is about besides its first resource; asked once, after that."""
+    _others.set(tuple(arns))
 
 
 def kms_resources(request: Request) -> list[str]:
@@ -125,6 +131,13 @@ def lambda_resources(request: Request) -> list[str]:
     return [request.arn("lambda", f"function:{name}")] if name else []
 
 
+def logs_resources(request: Request) -> list[str]:
+    """The log stream of an operation that names one."""
+    stream = request.members.get("logStreamName")
+    group = f"log-group:{request.members.get('logGroupName')}"
+    return [request.arn("logs", f"{group}:log-stream:{stream}")] if stream else []
+
+
 def tagged_resources(request: Request) -> list[str]:
     """What tags are read or written of, which is named by its ARN."""
     names = ("resourceArn", "ResourceArn", "ResourceARN", "ResourceId")
@@ -139,6 +152,7 @@ RESOURCES = {
     "events": events_resources,
     "kms": kms_resources,
     "lambda": lambda_resources,
+    "logs": logs_resources,
     "monitoring": cloudwatch_resources,
     "states": tagged_resources,
 }

@@ -1,11 +1,12 @@
 """Lambda: a function sees its own environment, its role's keys, and the Python packages that Lambda has.
 
 AWS: a function's process has the reserved variables, the function's own ones and a session of its role;
-    Python has the standard library and boto3 ["Working with Lambda environment variables", "Lambda
+    Python has the standard library and boto3; variables under a customer's key are decrypted as the role
+    ["Working with Lambda environment variables", "Securing Lambda environment variables", "Lambda
     runtimes"].
 ministack: hands the server's whole environment to the function (its root keys' names, its certificates,
-    whatever the shell had), derives the role's keys from public names, and lets it import everything the
-    server has.
+    whatever the shell had), asks nobody for the key, derives the role's keys from public names, and lets it
+    import everything the server has.
 Hook: `core/lambda_runtime.py::subprocess` (the worker is started through it) and `::execution_credentials`.
 """
 
@@ -19,7 +20,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ministack.core import lambda_runtime
+from ministack.core import iam_evaluator, lambda_runtime
+from ministack.core.responses import get_region
 
 from localaws.mends import role_sessions
 
@@ -49,6 +51,7 @@ def apply() -> None:
             session_name=config.get("FunctionName", "lambda"),
             source_arn=config.get("FunctionArn"),
         )
+        _check_key(config, keys.access_key_id)
         return {
             "AWS_ACCESS_KEY_ID": keys.access_key_id,
             "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
@@ -57,6 +60,25 @@ def apply() -> None:
 
     lambda_runtime.execution_credentials = execution_credentials
     lambda_runtime.subprocess = _CleanSubprocess(_link_runtime_packages())
+
+
+def _check_key(config: dict[str, Any], access_key_id: str) -> None:
+    """Raises: RoleError when the role may not use the key that the function's variables are under."""
+    key_arn = config.get("KMSKeyArn")
+    if not key_arn or not config.get("Environment", {}).get("Variables"):
+        return
+    context = {
+        "kms:ViaService": f"lambda.{get_region()}.amazonaws.com",
+        "kms:EncryptionContext:aws:lambda:FunctionArn": config["FunctionArn"],
+    }
+    denied = iam_evaluator.enforce(
+        access_key_id, "kms:Decrypt", "kms", get_region(), resource_arn=key_arn, service_context=context
+    )
+    if denied is not None:
+        raise role_sessions.RoleError(
+            "Lambda was unable to decrypt the environment variables because KMS access was denied. "
+            "Please check the function's KMS key settings."
+        )
 
 
 class _CleanSubprocess:

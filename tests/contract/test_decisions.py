@@ -139,3 +139,39 @@ def test_up_chooses_what_is_written(tmp_path: Path, recording: Recording, count:
         control.stop(settings)
 
     assert sum("sqs:ListQueues" in line for line in lines) == count
+
+
+def test_an_endpoint_asks_for_itself_its_configuration_and_its_tags(aws: LocalAws, name: str) -> None:
+    iam, sts = aws.client("iam"), aws.client("sts")
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT_ID}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    allow = {"Effect": "Allow", "Action": ["sagemaker:CreateEndpoint", "sagemaker:AddTags"], "Resource": "*"}
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=json.dumps({"Statement": [allow]}))
+    role = f"arn:aws:iam::{ACCOUNT_ID}:role/{name}"
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="session")["Credentials"]
+    sagemaker = aws.client(
+        "sagemaker",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+
+    with pytest.raises(ClientError, match="Could not find"):
+        sagemaker.create_endpoint(
+            EndpointName=name, EndpointConfigName=f"{name}-v1", Tags=[{"Key": "Project", "Value": "test"}]
+        )
+
+    asked = {
+        (d["action"], d["resource"].rpartition(":")[2])
+        for d in decisions(aws)
+        if f"/{name}/" in d["principal"]
+    }
+    assert asked == {
+        ("sagemaker:CreateEndpoint", f"endpoint/{name}"),
+        ("sagemaker:CreateEndpoint", f"endpoint-config/{name}-v1"),
+        ("sagemaker:AddTags", f"endpoint/{name}"),
+    }

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from iam_proof import Record, parse_roles, read_calls, read_policies
 from kept_demo import PLANTED_SECRET, ROOT, Deployment
 
-PORTS = {"process": 4750, "container": 4760}
+from localaws.mends import iam_conditions
 
 
 @pytest.fixture(scope="session", params=["process", pytest.param("container", marks=pytest.mark.engine)])
@@ -22,16 +25,47 @@ def runtime(request: pytest.FixtureRequest) -> str:
     return name
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What judges the whole record comes after everything that adds to it."""
+    items.sort(key=lambda item: "record" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def deployment(runtime: str) -> Iterator[Deployment]:
     """A whole demo, left running for the tests; torn down by the product's own teardown."""
     build_dir = ROOT / "build" / "test" / runtime
-    place = Deployment(build_dir=build_dir, port=PORTS[runtime], runtime=runtime)
+    place = Deployment(build_dir=build_dir, port=free_port(), runtime=runtime)
     run_demo(place, "--yes", "--keep")
     yield replace(place, demo=json.loads((build_dir / "demo.json").read_text()))
     run_demo(place, "--teardown")
     left_over = json.loads((build_dir / "demo-teardown.json").read_text())["left_over"]
     assert left_over == []
+
+
+@pytest.fixture(scope="session")
+def record(deployment: Deployment) -> Record:
+    """The deployment's roles and every call made in them, the destruction of its environments included."""
+    policies = read_policies(deployment.client("iam"), prefix="mlops-")
+    confirmations = {"staging": (), "production": ("--confirm", "production")}
+    with ThreadPoolExecutor() as pool:
+        ended = pool.map(
+            lambda name: deployment.mlops("destroy", "--env", name, *confirmations[name]), confirmations
+        )
+        for result in ended:
+            assert result.exit_code == 0, result.stderr
+    file = deployment.build_dir / "local" / "decisions.jsonl"
+    calls = read_calls(json.loads(line) for line in file.read_text().splitlines())
+    # For `make oracle`, which holds the evaluator against another.
+    kept = {"roles": policies, "calls": [{"role": call.role, **call.line} for call in calls]}
+    (deployment.build_dir / "record.json").write_text(json.dumps(kept))
+    iam_conditions.apply()
+    return Record(parse_roles(policies), calls)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def run_demo(place: Deployment, *options: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,16 +43,7 @@ class Deployment:
 
     def mlops(self, *args: str, profile: str = "deployer", timeout_s: int = 600) -> Result:
         """Run one `mlops` command as the holder of an AWS profile."""
-        done = subprocess.run(
-            [str(Path(sys.executable).parent / "mlops"), *args],
-            cwd=ROOT,
-            env=self.environment(profile),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        return run_mlops(*args, environ=self.environment(profile), timeout_s=timeout_s)
 
     def environment(self, profile: str) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
@@ -73,3 +65,17 @@ class Deployment:
         os.environ["AWS_CA_BUNDLE"] = aws["AWS_CA_BUNDLE"]
         session = boto3.Session(profile_name=profile, region_name=aws["AWS_REGION"])
         return session.client(service, config=Config(retries={"mode": "standard"}))
+
+
+def run_mlops(*args: str, environ: Mapping[str, str], timeout_s: int = 600) -> Result:
+    """Run one `mlops` command with these variables and no others."""
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "mlops"), *args],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)

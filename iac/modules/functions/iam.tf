@@ -17,13 +17,15 @@ module "role" {
           Resource = "${local.aws.logs}:log-group:/aws/lambda/${each.value}:*"
         },
         {
-          Sid      = "UseDataKey"
+          # Its own variables are encrypted, and so is what it reads.
+          Sid      = "Decrypt"
           Effect   = "Allow"
-          Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+          Action   = ["kms:Decrypt"]
           Resource = var.kms_key_arn
         },
       ],
       jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements),
+      contains(local.writers, each.key) ? [local.encrypt] : [],
       local.statements[each.key],
     )
   })

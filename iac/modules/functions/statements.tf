@@ -20,6 +20,15 @@ locals {
   # A scalable target has no name that a policy could tell from another.
   scaling = "arn:${var.context.partition}:application-autoscaling:${var.context.region}:${var.context.account_id}:scalable-target/*"
 
+  # Those that write objects.
+  writers = ["validate", "authorise", "record"]
+  encrypt = {
+    Sid      = "Encrypt"
+    Effect   = "Allow"
+    Action   = ["kms:GenerateDataKey"]
+    Resource = var.kms_key_arn
+  }
+
   verify_approvals = {
     Sid      = "VerifyApprovals"
     Effect   = "Allow"

@@ -10,51 +10,6 @@ locals {
   jobs = ["${local.aws.sagemaker}:training-job/${local.run}", "${local.aws.sagemaker}:processing-job/${local.run}-eval"]
 
   vpc_statements = jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements)
-
-  # What a container of the model's image needs, whichever job it runs.
-  container_statements = [
-    {
-      Sid      = "UseDataKey"
-      Effect   = "Allow"
-      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
-      Resource = var.kms_key_arn
-    },
-    {
-      Sid       = "EncryptVolumes"
-      Effect    = "Allow"
-      Action    = ["kms:CreateGrant", "kms:DescribeKey"]
-      Resource  = var.kms_key_arn
-      Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
-    },
-    {
-      Sid      = "PullImage"
-      Effect   = "Allow"
-      Action   = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-      Resource = "${local.aws.ecr}:repository/${var.repository}"
-    },
-    {
-      Sid      = "RegistryLogin"
-      Effect   = "Allow"
-      Action   = ["ecr:GetAuthorizationToken"]
-      Resource = "*"
-    },
-    {
-      Sid    = "WriteLogs"
-      Effect = "Allow"
-      Action = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"]
-      Resource = [
-        "${local.aws.logs}:log-group:/aws/sagemaker/TrainingJobs", "${local.aws.logs}:log-group:/aws/sagemaker/TrainingJobs:*",
-        "${local.aws.logs}:log-group:/aws/sagemaker/ProcessingJobs", "${local.aws.logs}:log-group:/aws/sagemaker/ProcessingJobs:*",
-      ]
-    },
-    {
-      Sid       = "PublishMetrics"
-      Effect    = "Allow"
-      Action    = ["cloudwatch:PutMetricData"]
-      Resource  = "*"
-      Condition = { StringLike = { "cloudwatch:namespace" = ["AWS/SageMaker", "/aws/sagemaker/*"] } }
-    },
-  ]
 }
 
 module "role" {
@@ -155,69 +110,67 @@ module "role" {
 }
 
 module "training_role" {
-  source       = "../role"
-  name         = var.names.training_role
-  service      = "sagemaker"
-  account_id   = var.context.account_id
-  boundary_arn = var.context.boundary_arn
-  description  = "What the training jobs of ${var.model} may do."
-  source_arns  = ["${local.aws.sagemaker}:*"]
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(local.container_statements, local.vpc_statements, [
-      {
-        Sid      = "ReadTrainingData"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject"]
-        Resource = "${local.models}/runs/${local.run}/train/*"
-      },
-      {
-        Sid       = "FindTrainingData"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = local.models
-        Condition = { StringLike = { "s3:prefix" = "runs/${local.run}/train/*" } }
-      },
-      {
-        Sid      = "WriteModel"
-        Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
-        Resource = "${local.models}/runs/${local.run}/training/*"
-      },
-    ])
-  })
+  source          = "../container_role"
+  context         = var.context
+  name            = var.names.training_role
+  description     = "What the training jobs of ${var.model} may do."
+  repository      = var.repository
+  kms_key_arn     = var.kms_key_arn
+  log_group       = "/aws/sagemaker/TrainingJobs"
+  makes_log_group = true
+  writes          = true
+  statements = concat(local.vpc_statements, [
+    {
+      Sid      = "ReadTrainingData"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = "${local.models}/runs/${local.run}/train/*"
+    },
+    {
+      Sid       = "FindTrainingData"
+      Effect    = "Allow"
+      Action    = ["s3:ListBucket"]
+      Resource  = local.models
+      Condition = { StringLike = { "s3:prefix" = "runs/${local.run}/train/*" } }
+    },
+    {
+      Sid      = "WriteModel"
+      Effect   = "Allow"
+      Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+      Resource = "${local.models}/runs/${local.run}/training/*"
+    },
+  ])
 }
 
 module "processing_role" {
-  source       = "../role"
-  name         = var.names.processing_role
-  service      = "sagemaker"
-  account_id   = var.context.account_id
-  boundary_arn = var.context.boundary_arn
-  description  = "What the evaluation jobs of ${var.model} may do."
-  source_arns  = ["${local.aws.sagemaker}:*"]
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(local.container_statements, local.vpc_statements, [
-      {
-        Sid      = "ReadModelAndHoldout"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject"]
-        Resource = ["${local.models}/runs/${local.run}/training/*", "${local.models}/config/${var.model}/holdout.csv"]
-      },
-      {
-        Sid       = "FindModelAndHoldout"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = local.models
-        Condition = { StringLike = { "s3:prefix" = ["runs/${local.run}/training/*", "config/${var.model}/*"] } }
-      },
-      {
-        Sid      = "WriteEvaluation"
-        Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
-        Resource = "${local.models}/runs/${local.run}/evaluation/*"
-      },
-    ])
-  })
+  source          = "../container_role"
+  context         = var.context
+  name            = var.names.processing_role
+  description     = "What the evaluation jobs of ${var.model} may do."
+  repository      = var.repository
+  kms_key_arn     = var.kms_key_arn
+  log_group       = "/aws/sagemaker/ProcessingJobs"
+  makes_log_group = true
+  writes          = true
+  statements = concat(local.vpc_statements, [
+    {
+      Sid      = "ReadModelAndHoldout"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = ["${local.models}/runs/${local.run}/training/*", "${local.models}/config/${var.model}/holdout.csv"]
+    },
+    {
+      Sid       = "FindModelAndHoldout"
+      Effect    = "Allow"
+      Action    = ["s3:ListBucket"]
+      Resource  = local.models
+      Condition = { StringLike = { "s3:prefix" = ["runs/${local.run}/training/*", "config/${var.model}/*"] } }
+    },
+    {
+      Sid      = "WriteEvaluation"
+      Effect   = "Allow"
+      Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+      Resource = "${local.models}/runs/${local.run}/evaluation/*"
+    },
+  ])
 }

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""The table of roles in docs/infrastructure.md, from the policies that a deployment really had.
+
+python tests/functional/role_table.py     writes it, from build/test/*/record.json of the last functional run
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "infrastructure.md"
+BEGIN, END = "<!-- roles: begin -->\n", "<!-- roles: end -->\n"
+
+
+def render(roles: Mapping[str, Mapping[str, Any]]) -> str:
+    """A row for each actor; the same one of another environment or model has no row of its own."""
+    rows: dict[str, tuple[str, dict[str, None]]] = {}
+    for name, role in sorted(roles.items()):
+        actor = re.sub("-iris$", "-MODEL", re.sub("-(staging|production)-", "-ENVIRONMENT-", name))
+        _, told = rows.setdefault(actor, (_taken_on_by(role["trust"]), {}))
+        told |= {_words(s["Sid"]): None for policy in role["policies"] for s in policy["Statement"]}
+    lines = ["| role | taken on by | may |", "|---|---|---|"]
+    lines += [f"| `{actor}` | {who} | {', '.join(told)} |" for actor, (who, told) in sorted(rows.items())]
+    return "\n".join(lines) + "\n"
+
+
+def replace_table(document: str, table: str) -> str:
+    before, _, rest = document.partition(BEGIN)
+    return f"{before}{BEGIN}{table}{END}{rest.partition(END)[2]}"
+
+
+def _taken_on_by(trust: Mapping[str, Any]) -> str:
+    (statement,) = trust["Statement"]
+    (kind, principal) = next(iter(statement["Principal"].items()))
+    if kind == "Service":
+        return f"{principal.partition('.')[0]}"
+    if kind == "Federated":
+        return "jobs of the GitHub repository's environments"
+    return (
+        "who may by a policy of their own, under their user's name"
+        if "root" in principal
+        else "the named deployers"
+    )
+
+
+def _words(sid: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", sid).lower()
+
+
+if __name__ == "__main__":
+    record = json.loads(next((ROOT / "build" / "test").glob("*/record.json")).read_text())
+    DOCUMENT.write_text(replace_table(DOCUMENT.read_text(), render(record["roles"])))

@@ -1,0 +1,137 @@
+"""Each person and CI does what its role is for, from a machine that has nothing yet but the commands."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from kept_demo import Deployment, Result, run_mlops
+
+REPOSITORY = "example/mlops"
+ISSUER = "https://token.actions.githubusercontent.com"
+
+
+@pytest.mark.parametrize("profile", ["uploader", "approver"])
+def test_people_find_everything_by_the_state_alone(
+    deployment: Deployment, tmp_path: Path, profile: str
+) -> None:
+    run_id = deployment.demo["run_id"]
+    commands = [
+        ("status", "--env", "staging"),
+        ("status", "--env", "production"),
+        ("runs",),
+        ("watch", run_id),
+        ("watch", run_id, "--env", "production"),
+    ]
+    environ = deployment.environment(profile) | {"MLOPS_BUILD_DIR": str(tmp_path)}
+
+    results = [run_mlops(*command, "--json", environ=environ) for command in commands]
+
+    assert [result.exit_code for result in results] == [0] * len(commands), results
+
+
+def test_the_uploader_reads_why_a_dataset_was_refused_and_gives_an_upload_up(deployment: Deployment) -> None:
+    s3, bucket = deployment.client("s3", profile="uploader"), bucket_of(deployment, "staging-data")
+    listing = s3.list_objects_v2(Bucket=bucket, Prefix="quarantine/")["Contents"]
+    reason = next(entry["Key"] for entry in listing if entry["Key"].endswith("reason.json"))
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="datasets/iris/large.csv")
+    s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    assert json.loads(s3.get_object(Bucket=bucket, Key=reason)["Body"].read())
+    assert s3.list_objects_v2(Bucket=bucket, Prefix="datasets/iris/")["KeyCount"] > 0
+
+
+def test_the_approver_reads_the_evaluation(deployment: Deployment) -> None:
+    s3, bucket = deployment.client("s3", profile="approver"), bucket_of(deployment, "staging-models")
+    key = f"runs/{deployment.demo['run_id']}/evaluation/evaluation.json"
+
+    assert json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+
+
+def bucket_of(deployment: Deployment, kind: str) -> str:
+    buckets = deployment.client("s3").list_buckets()["Buckets"]
+    return next(str(bucket["Name"]) for bucket in buckets if kind in bucket["Name"])
+
+
+def token(subject: str) -> str:
+    """What GitHub gives a job, unsigned: the local AWS has no key of GitHub's to check it with."""
+    claims = {"iss": ISSUER, "aud": "sts.amazonaws.com", "sub": subject}
+    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
+    return ".".join([*(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts), "unsigned"])
+
+
+@pytest.fixture(scope="session")
+def ci(deployment: Deployment) -> dict[str, str]:
+    """The CI roles, made by a bootstrap that is run again."""
+    options = ("--deployer", "user/carol", "--github-repository", REPOSITORY)
+    made = deployment.mlops("bootstrap", *options, "--json", profile="admin")
+    assert made.exit_code == 0, made.stderr
+    roles = deployment.client("iam").list_roles()["Roles"]
+    return {role["RoleName"]: role["Arn"] for role in roles if "-ci-" in role["RoleName"]}
+
+
+@pytest.mark.parametrize(
+    ("role", "subject"),
+    [
+        ("mlops-ci-apply", "repo:example/mlops:environment:plan"),
+        ("mlops-ci-apply", "repo:another/mlops:environment:production"),
+        ("mlops-ci-plan", "repo:example/mlops:ref:refs/heads/main"),
+        ("mlops-ci-plan", "repo:example/mlops:environment:plan-b"),
+    ],
+)
+def test_a_job_of_elsewhere_gets_no_ci_role(
+    deployment: Deployment, ci: dict[str, str], role: str, subject: str
+) -> None:
+    with pytest.raises(ClientError) as refused:
+        assume(deployment, ci[role], subject)
+
+    assert refused.value.response["Error"]["Code"] == "AccessDenied"
+
+
+def test_a_job_of_the_repository_plans_and_changes_nothing(
+    deployment: Deployment, ci: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text(token("repo:example/mlops:environment:plan"))
+    environ = deployment.environment("none") | {
+        "AWS_ROLE_ARN": ci["mlops-ci-plan"],
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(file),
+        "AWS_ROLE_SESSION_NAME": "plan",
+    }
+    del environ["AWS_PROFILE"]
+
+    planned: list[Result] = [
+        run_mlops("plan", *target, "--json", environ=environ)
+        for target in (("core",), ("--env", "staging"), ("--env", "production"))
+    ]
+
+    assert [result.exit_code for result in planned] == [0, 0, 0], planned
+    assert all(result.json["empty"] for result in planned)
+
+
+def test_a_job_of_a_reviewed_environment_gets_the_apply_role(
+    deployment: Deployment, ci: dict[str, str]
+) -> None:
+    session = assume(deployment, ci["mlops-ci-apply"], "repo:example/mlops:environment:production")
+
+    assert ":assumed-role/mlops-ci-apply/" in session["AssumedRoleUser"]["Arn"]
+
+
+def assume(deployment: Deployment, role_arn: str, subject: str) -> Any:
+    aws = deployment.aws_variables()
+    sts = boto3.client(
+        "sts",
+        endpoint_url=aws["AWS_ENDPOINT_URL"],
+        verify=aws["AWS_CA_BUNDLE"],
+        region_name=aws["AWS_REGION"],
+        config=Config(signature_version="unsigned", retries={"total_max_attempts": 1}),
+    )
+    return sts.assume_role_with_web_identity(
+        RoleArn=role_arn, RoleSessionName="job", WebIdentityToken=token(subject)
+    )
