@@ -7,10 +7,16 @@ resource "aws_iam_policy" "boundary" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "Data"
+        Sid      = "Objects"
         Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"]
-        Resource = [local.own_buckets, local.own_objects]
+        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"]
+        Resource = local.own_objects
+      },
+      {
+        Sid      = "Listings"
+        Effect   = "Allow"
+        Action   = ["s3:ListBucket"]
+        Resource = local.own_buckets
       },
       {
         Sid      = "Runs"

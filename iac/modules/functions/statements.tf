@@ -56,9 +56,28 @@ locals {
   update_runs = {
     Sid      = "UpdateRuns"
     Effect   = "Allow"
-    Action   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+    Action   = ["dynamodb:UpdateItem"]
     Resource = local.runs_table
   }
+
+  # Where a release needs an approval.
+  use_approvals = [
+    local.read_runs,
+    local.verify_approvals,
+    {
+      Sid      = "UseApprovalsUp"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject", "s3:PutObject"]
+      Resource = "${local.ledger}/approvals/*"
+    },
+    {
+      Sid       = "TellAbsentApprovals"
+      Effect    = "Allow"
+      Action    = ["s3:ListBucket"]
+      Resource  = local.ledger
+      Condition = { StringLike = { "s3:prefix" = "approvals/*" } }
+    },
+  ]
 
   statements = {
     claim = [
@@ -76,7 +95,7 @@ locals {
       {
         Sid      = "ReadDatasets"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Action   = ["s3:GetObjectVersion"]
         Resource = "${local.data}/datasets/*"
       },
       {
@@ -125,23 +144,8 @@ locals {
       },
     ]
 
-    authorise = [
-      local.read_runs,
+    authorise = concat(var.approval_required ? local.use_approvals : [], [
       local.read_model_packages,
-      local.verify_approvals,
-      {
-        Sid      = "UseApprovalsUp"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = "${local.ledger}/approvals/*"
-      },
-      {
-        Sid       = "TellAbsentApprovals"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = local.ledger
-        Condition = { StringLike = { "s3:prefix" = "approvals/*" } }
-      },
       {
         Sid      = "ReadCandidates"
         Effect   = "Allow"
@@ -154,10 +158,11 @@ locals {
         Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
         Resource = "${local.models}/releases/*"
       },
-    ]
+    ]),
 
     deploy = [
       # The lease of an endpoint stands in the runs table; it is free when the execution that took it has ended.
+      local.read_runs,
       local.update_runs,
       {
         Sid      = "SeeOtherReleases"

@@ -56,7 +56,7 @@ module "role" {
       {
         Sid    = "RegisterCandidates"
         Effect = "Allow"
-        Action = ["sagemaker:AddTags", "sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"]
+        Action = ["sagemaker:CreateModelPackage", "sagemaker:UpdateModelPackage"]
         Resource = [
           "${local.aws.sagemaker}:model-package-group/${var.names.model_package_group}",
           "${local.aws.sagemaker}:model-package/${var.names.model_package_group}/*",
