@@ -155,7 +155,7 @@ locals {
       {
         Sid      = "KeepReleases"
         Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
         Resource = "${local.models}/releases/*"
       },
     ]),
