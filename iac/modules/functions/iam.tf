@@ -25,7 +25,7 @@ module "role" {
         },
       ],
       jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements),
-      contains(local.writers, each.key) ? [local.encrypt] : [],
+      [for statement in [local.encrypt] : statement if contains(local.writers, each.key)],
       local.statements[each.key],
     )
   })

@@ -144,7 +144,7 @@ locals {
       },
     ]
 
-    authorise = concat(var.approval_required ? local.use_approvals : [], [
+    authorise = concat([for statement in local.use_approvals : statement if var.approval_required], [
       local.read_model_packages,
       {
         Sid      = "ReadCandidates"
