@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
 
 import pytest
 from iam_proof import (
@@ -24,6 +23,8 @@ from iam_proof import (
     read_listed,
     sample_resources,
 )
+from kept_demo import Deployment
+from role_table import DOCUMENT, render, replace_table
 
 ONLY_ON_AWS = HERE / "only_on_aws.yaml"
 CROSSINGS = HERE / "crossings.yaml"
@@ -250,7 +251,7 @@ def test_roles_are_handed_to_one_service_only(held: set[Permission]) -> None:
     assert all("iam:PassedToService" in condition.get("StringEquals", {}) for condition in passing)
 
 
-def test_every_trust_names_one_service_or_persons_and_on_whose_behalf(deployment: Any) -> None:
+def test_every_trust_names_one_service_or_persons_and_on_whose_behalf(deployment: Deployment) -> None:
     for role in deployment.client("iam").list_roles()["Roles"]:
         for statement in role["AssumeRolePolicyDocument"]["Statement"]:
             principal = statement["Principal"]
@@ -262,9 +263,15 @@ def test_every_trust_names_one_service_or_persons_and_on_whose_behalf(deployment
                 assert is_lambda or statement["Condition"]["ArnLike"]["aws:SourceArn"], role["RoleName"]
 
 
-def test_the_numbers(
-    record: Record, held: set[Permission], proven: set[Permission], request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.usefixtures("record")
+def test_the_documents_table_of_roles_is_that_of_the_deployment(deployment: Deployment) -> None:
+    roles = json.loads((deployment.build_dir / "record.json").read_text())["roles"]
+    document = DOCUMENT.read_text()
+
+    assert replace_table(document, render(roles)) == document, "run tests/functional/role_table.py"
+
+
+def test_the_numbers(record: Record, held: set[Permission], proven: set[Permission]) -> None:
     """What the documents quote; printed with -rP."""
     numbers = {
         "roles": len(record.roles),
