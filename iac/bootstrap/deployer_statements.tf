@@ -1,5 +1,5 @@
 locals {
-  own_buckets = "arn:${local.partition}:s3:::${var.project}-*"
+  own_buckets = "arn:${local.partition}:s3:::${var.project}-*-${local.account_id}"
   own_objects = "${local.own_buckets}/*"
   # The models bucket of any environment.
   own_models_buckets = "arn:${local.partition}:s3:::${var.project}-*-models-${local.account_id}"
@@ -32,7 +32,7 @@ locals {
         Sid      = "EmptyBucketsOfEnvironments"
         Effect   = "Allow"
         Action   = ["s3:AbortMultipartUpload", "s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion"]
-        Resource = [for prefix in local.prefixes : "arn:${local.partition}:s3:::${prefix}-*/*"]
+        Resource = [for prefix in local.prefixes : "arn:${local.partition}:s3:::${prefix}-*-${local.account_id}/*"]
       },
       {
         Sid      = "ReleaseStateLocks"
