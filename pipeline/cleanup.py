@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from pipeline.aws import Aws
+from pipeline.endpoints import find_users
 from pipeline.errors import LeftOverError
 from pipeline.settings import Environment, Settings
 
@@ -69,6 +70,7 @@ LISTINGS = (
     Listing("queue", "sqs", "list_queues", "QueueUrls[]"),
     Listing("topic", "sns", "list_topics", "Topics[].TopicArn"),
     Listing("trail", "cloudtrail", "list_trails", "Trails[].Name"),
+    Listing("dashboard", "cloudwatch", "list_dashboards", "DashboardEntries[].DashboardName"),
     Listing("alarm", "cloudwatch", "describe_alarms", "MetricAlarms[].AlarmName"),
     Listing("log group", "logs", "describe_log_groups", "logGroups[].logGroupName"),
     Listing("repository", "ecr", "describe_repositories", "repositories[].repositoryName"),
@@ -237,6 +239,16 @@ def _is_endpoint_left(aws: Aws, name: str) -> bool:
     return True
 
 
+def _remove_config(aws: Aws, name: str) -> None:
+    """Raises: LeftOverError where an endpoint still needs it: SageMaker would delete it all the same."""
+    sagemaker = aws.client("sagemaker")
+    if users := find_users(sagemaker, name, prefix=name.partition("-")[0]):
+        raise LeftOverError(
+            f"Endpoint {', '.join(users)} uses the configuration {name}. Destroy again when it is gone."
+        )
+    sagemaker.delete_endpoint_config(EndpointConfigName=name)
+
+
 def _remove_packages(aws: Aws, group: str) -> None:
     """A group must be empty before Terraform can destroy it."""
     sagemaker = aws.client("sagemaker")
@@ -253,9 +265,7 @@ def _remove_bucket_contents(aws: Aws, bucket: str) -> None:
 _REMOVERS: dict[str, Callable[[Aws, str], None]] = {
     "scaling target": _remove_scaling_target,
     "endpoint": _remove_endpoint,
-    "endpoint configuration": lambda aws, name: aws.client("sagemaker").delete_endpoint_config(
-        EndpointConfigName=name
-    ),
+    "endpoint configuration": _remove_config,
     "model": lambda aws, name: aws.client("sagemaker").delete_model(ModelName=name),
     "model package group": _remove_packages,
     "bucket": _remove_bucket_contents,

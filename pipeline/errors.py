@@ -117,3 +117,9 @@ class ConformanceError(PipelineError):
     """The image fails checks of SageMaker's container contract."""
 
     exit_code = 12
+
+
+class DriftError(PipelineError):
+    """What is there differs from what was applied or released."""
+
+    exit_code = 13

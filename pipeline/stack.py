@@ -148,10 +148,7 @@ def apply_stack(workshop: Workshop, stack: Stack, *, accepted: Collection[str] =
 def destroy_stack(workshop: Workshop, stack: Stack) -> Applied:
     """Destroys what the root's state holds; forgets its plans and outputs."""
     build_package(workshop.settings.checkout, package_file(workshop.settings))
-    images = {
-        model: dict.fromkeys(TARGETS, _absent_image(workshop, model)) for model in workshop.settings.models
-    }
-    applied = open_stack(workshop, stack, images=images).destroy()
+    applied = open_stack(workshop, stack, images=absent_images(workshop)).destroy()
     forget_stack(workshop.settings, stack)
     return applied
 
@@ -266,7 +263,8 @@ def _read_uri(settings: Settings, model: str, target: Target) -> str:
     return str(uri)
 
 
-def _absent_image(workshop: Workshop, model: str) -> str:
-    """A well-formed image that exists nowhere: destroying wants a value, and uses the state's."""
+def absent_images(workshop: Workshop) -> ImageUris:
+    """Well-formed images that exist nowhere: destroying and refreshing want a value, and use the state's."""
     registry = f"{workshop.account_id}.dkr.ecr.{workshop.settings.region}.amazonaws.com"
-    return f"{registry}/{workshop.settings.project}-{model}@sha256:{'0' * 64}"
+    names = {model: f"{registry}/{workshop.settings.project}-{model}" for model in workshop.settings.models}
+    return {model: dict.fromkeys(TARGETS, f"{name}@sha256:{'0' * 64}") for model, name in names.items()}

@@ -112,7 +112,8 @@ locals {
         Action   = ["iam:PassRole"]
         Resource = local.environment_roles
         Condition = { StringEquals = { "iam:PassedToService" = [
-          "events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com", "vpc-flow-logs.amazonaws.com",
+          "cloudtrail.amazonaws.com", "events.amazonaws.com", "lambda.amazonaws.com", "states.amazonaws.com",
+          "vpc-flow-logs.amazonaws.com",
         ] } }
       },
       {
@@ -194,6 +195,30 @@ locals {
         Resource = "${local.arn.cloudwatch}:alarm:${var.project}-*"
       },
       {
+        # Dashboards belong to no region.
+        Sid      = "Dashboards"
+        Effect   = "Allow"
+        Action   = ["cloudwatch:DeleteDashboards", "cloudwatch:GetDashboard", "cloudwatch:PutDashboard"]
+        Resource = "arn:${local.partition}:cloudwatch::${local.account_id}:dashboard/${var.project}-*"
+      },
+      {
+        Sid    = "Topics"
+        Effect = "Allow"
+        Action = [
+          "sns:CreateTopic", "sns:DeleteTopic", "sns:GetSubscriptionAttributes", "sns:GetTopicAttributes",
+          "sns:ListSubscriptionsByTopic", "sns:ListTagsForResource", "sns:SetTopicAttributes", "sns:Subscribe",
+          "sns:TagResource", "sns:Unsubscribe", "sns:UntagResource",
+        ]
+        Resource = "${local.arn.sns}:${var.project}-*"
+      },
+      {
+        Sid    = "Budgets"
+        Effect = "Allow"
+        Action = ["budgets:ListTagsForResource", "budgets:ModifyBudget", "budgets:TagResource", "budgets:UntagResource",
+        "budgets:ViewBudget"]
+        Resource = "arn:${local.partition}:budgets::${local.account_id}:budget/${var.project}-*"
+      },
+      {
         Sid    = "LogGroups"
         Effect = "Allow"
         Action = [
@@ -201,7 +226,7 @@ locals {
           "logs:DeleteRetentionPolicy", "logs:DescribeLogStreams", "logs:DisassociateKmsKey", "logs:ListTagsForResource", "logs:PutRetentionPolicy", "logs:TagResource",
           "logs:UntagResource",
         ]
-        Resource = [for path in ["/aws/lambda/${var.project}-*", "/aws/sagemaker/*", "/aws/vendedlogs/states/${var.project}-*", "/aws/vpc/${var.project}-*"] :
+        Resource = [for path in ["/aws/cloudtrail/${var.project}-*", "/aws/lambda/${var.project}-*", "/aws/sagemaker/*", "/aws/vendedlogs/states/${var.project}-*", "/aws/vpc/${var.project}-*"] :
         "${local.arn.logs}:log-group:${path}"]
       },
       {
@@ -279,7 +304,7 @@ locals {
         Effect = "Allow"
         Action = [
           "application-autoscaling:DescribeScalableTargets", "cloudtrail:DescribeTrails", "cloudtrail:ListTrails",
-          "cloudwatch:DescribeAlarms", "dynamodb:ListTables", "ecr:DescribeRepositories", "events:ListRules",
+          "cloudwatch:DescribeAlarms", "cloudwatch:ListDashboards", "dynamodb:ListTables", "ecr:DescribeRepositories", "events:ListRules",
           "iam:ListPolicies", "iam:ListRoles", "kms:ListAliases", "lambda:ListFunctions", "logs:DescribeLogGroups",
           "s3:ListAllMyBuckets", "sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints",
           "sagemaker:ListModelPackageGroups", "sagemaker:ListModelPackages", "sagemaker:ListModels",

@@ -35,6 +35,14 @@ resource "aws_kms_key" "data" {
         }
       },
       {
+        Sid       = "Alerts"
+        Effect    = "Allow"
+        Principal = { Service = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"] }
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = "*"
+        Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
+      },
+      {
         # Rules that write to an encrypted queue or topic.
         Sid       = "Rules"
         Effect    = "Allow"

@@ -52,6 +52,10 @@ module "logs_bucket" {
 
 module "audit" {
   source              = "../modules/audit"
+  context             = local.context
+  log_group           = local.names.trail_log_group
+  role_name           = local.names.trail_role
+  log_retention_days  = var.log_retention_days
   name                = local.names.trail
   logs_bucket         = module.logs_bucket.name
   kms_key_arn         = local.core.data_kms_key_arn

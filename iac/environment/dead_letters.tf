@@ -29,21 +29,6 @@ resource "aws_sqs_queue" "dead_letters" {
   })
 }
 
-# A message here is an upload or an answer that nobody acted upon.
-resource "aws_cloudwatch_metric_alarm" "dead_letters" {
-  alarm_name          = local.names.dead_letters_alarm
-  alarm_description   = "An event of ${var.environment} could not be delivered."
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateNumberOfMessagesVisible"
-  dimensions          = { QueueName = local.names.dead_letters_queue }
-  statistic           = "Maximum"
-  period              = 60
-  evaluation_periods  = 1
-  threshold           = 1
-  comparison_operator = "GreaterThanOrEqualToThreshold"
-  treat_missing_data  = "missing"
-}
-
 # Composed, so that rules need not wait 25 s for the queue.
 locals {
   dead_letters_queue_arn = "arn:${local.context.partition}:sqs:${local.context.region}:${local.context.account_id}:${local.names.dead_letters_queue}"

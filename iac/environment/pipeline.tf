@@ -1,6 +1,7 @@
 locals {
   release_handlers    = ["authorise", "deploy", "smoke", "scale", "rollback", "record"]
   retraining_handlers = ["claim", "validate", "judge", "open_gate", "answer_gate"]
+  handlers            = concat(local.release_handlers, local.retrains ? local.retraining_handlers : [], var.ttl_hours == null ? [] : ["expire"])
 }
 
 module "functions" {
@@ -8,7 +9,7 @@ module "functions" {
   context            = local.context
   project            = var.project
   environment        = var.environment
-  handlers           = concat(local.release_handlers, local.retrains ? local.retraining_handlers : [])
+  handlers           = local.handlers
   names              = local.names
   runs               = local.runs_names
   ledger_bucket      = local.core.ledger_bucket
@@ -34,6 +35,8 @@ module "serving" {
   repository         = local.repositories[each.key]
   kms_key_arn        = local.core.data_kms_key_arn
   latency_alarm_ms   = each.value.latency_alarm_ms
+  alerts_topic_arn   = module.operations.alerts_topic_arn
+  always_serves      = !local.retrains
   log_retention_days = var.log_retention_days
   vpc                = local.workloads_vpc
 }

@@ -131,3 +131,25 @@ variable "network" {
     error_message = "network: zones and interface_endpoints mean nothing where enabled is false."
   }
 }
+
+variable "alert_emails" {
+  description = "Mail addresses that are told of alarms; each must confirm."
+  type        = set(string)
+  default     = []
+}
+
+variable "monthly_budget_usd" {
+  description = "US dollars a month at 80 % of which, and at whose forecast overrun, an alert is sent; null for no budget."
+  type        = number
+  default     = 300
+}
+
+variable "ttl_hours" {
+  description = "Hours after its last release at which an endpoint is removed; null for never. Production has none."
+  type        = number
+  default     = null
+  validation {
+    condition     = var.ttl_hours == null || var.environment != "production"
+    error_message = "Nothing in production expires: ttl_hours must be null there."
+  }
+}

@@ -3,13 +3,13 @@
 AWS: a KMS request that names a key by its alias is about the key; one that makes, moves or deletes an
     alias is about the alias and about the keys; one that reads several repositories or alarms is about
     each of them; one that makes a function is about the function; one that names a log stream is about
-    the stream; a rule of the default event bus has no
-    bus in its ARN ["Actions, resources, and condition keys" of each service in the Service Authorization
-    Reference].
+    the stream; a rule of the default event bus has no bus in its ARN; a dashboard's has no region; what is
+    done to a budget is ModifyBudget or ViewBudget, on the budget ["Actions, resources, and condition keys"
+    of each service in the Service Authorization Reference].
 ministack: takes the alias for the resource, finds no resource where a request names several, names it by
     ARN or is about to make it, and writes `rule/default/<name>`; so a role that is held to its own
-    resources is refused.
-Hook: `core/iam_actions.py::extract_resource_arn`, `core/iam_evaluator.py::enforce`.
+    resources is refused; and names budget actions by their operations.
+Hook: `core/iam_actions.py::extract_resource_arn`, `::extract_iam_action`, `core/iam_evaluator.py::enforce`.
 """
 
 from __future__ import annotations
@@ -85,6 +85,13 @@ def apply() -> None:
                 return denied
         return None
 
+    action = iam_actions.extract_iam_action
+
+    def action_of(service: str, *rest: Any) -> str | None:
+        found = action(service, *rest)
+        return budget_action(found) if service == "budgets" and found else found
+
+    iam_actions.extract_iam_action = action_of
     iam_actions.extract_resource_arn = resource_of
     iam_evaluator.enforce = enforce_all
 
@@ -120,9 +127,32 @@ def events_resources(request: Request) -> list[str]:
 
 
 def cloudwatch_resources(request: Request) -> list[str]:
-    """The alarms of an operation that names several."""
-    names = request.members.get("AlarmNames") or ()
+    """The alarms of an operation that names several; the dashboards of one on dashboards."""
+    members = request.members
+    boards = members.get("DashboardNames") or [
+        members[name] for name in ("DashboardName",) if name in members
+    ]
+    if boards:
+        return [f"arn:aws:cloudwatch::{request.account_id}:dashboard/{name}" for name in boards]
+    names = members.get("AlarmNames") or ()
     return tagged_resources(request) or [request.arn("cloudwatch", f"alarm:{name}") for name in names]
+
+
+def budget_resources(request: Request) -> list[str]:
+    """The budget, which belongs to no region."""
+    members = request.members
+    name = members.get("BudgetName") or members.get("Budget", members.get("NewBudget", {})).get("BudgetName")
+    return tagged_resources(request) or (
+        [f"arn:aws:budgets::{request.account_id}:budget/{name}"] if name else []
+    )
+
+
+def budget_action(action: str) -> str:
+    """AWS knows two actions for everything that is done to budgets, apart from their tags."""
+    operation = action.partition(":")[2]
+    if "Tag" in operation:
+        return action
+    return "budgets:ViewBudget" if operation.startswith("Describe") else "budgets:ModifyBudget"
 
 
 def lambda_resources(request: Request) -> list[str]:
@@ -146,6 +176,7 @@ def tagged_resources(request: Request) -> list[str]:
 
 
 RESOURCES = {
+    "budgets": budget_resources,
     "cloudtrail": tagged_resources,
     "dynamodb": tagged_resources,
     "ecr": ecr_resources,
@@ -154,6 +185,7 @@ RESOURCES = {
     "lambda": lambda_resources,
     "logs": logs_resources,
     "monitoring": cloudwatch_resources,
+    "sns": tagged_resources,
     "states": tagged_resources,
 }
 

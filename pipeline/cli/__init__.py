@@ -63,6 +63,7 @@ for command in (
     infrastructure.plan,
     infrastructure.apply,
     infrastructure.destroy,
+    infrastructure.drift,
     models.upload,
     models.runs,
     models.watch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,9 @@ import typer
 from pipeline import bootstrap as bootstrap_root
 from pipeline import cleanup, contract, stack, teardown
 from pipeline.cli.desk import Desk, DryRun, Env, Json
-from pipeline.plans import Manifest, count_changes, read_plan
+from pipeline.drift import check_drift, find_release_drift, find_terraform_drift
+from pipeline.ledger import Ledger
+from pipeline.plans import Manifest, count_changes, read_plan, utc_now
 from pipeline.settings import Environment, check_workspace
 from pipeline.stack import CORE, Stack
 from pipeline.teardown import Operated
@@ -107,6 +110,29 @@ def destroy(
     lines = [_summarise_operation(operated, done="destroyed") for operated in torn.operations]
     desk.show(asdict(torn), text="\n".join([*lines, f"Left over: {len(torn.left_over)}."]))
     cleanup.check_left_over(torn.left_over)
+
+
+def drift(root: RootArgument = "environment", env: Env = "staging", as_json: Json = False) -> None:
+    """Report what differs from what was applied and released. Ends with 13 if anything does."""
+    desk = Desk(as_json=as_json)
+    target = pick_stack(root, env)
+    differences = find_terraform_drift(desk.workshop, target)
+    if target.environment:
+        outputs = stack.read_outputs(desk.workshop, target)
+        bucket, s3 = outputs["pipeline"]["ledger_bucket"], desk.aws.client("s3")
+        differences += find_release_drift(
+            desk.settings,
+            outputs,
+            sagemaker=desk.aws.client("sagemaker"),
+            entries=Ledger(bucket, s3=s3, now=utc_now, sleep=time.sleep).entries(),
+        )
+    listing = [asdict(difference) for difference in differences]
+    lines = [f"{difference.resource} {difference.reason}" for difference in differences]
+    desk.show(
+        {"stack": target.name, "drifted": bool(differences), "differences": listing},
+        text="\n".join(lines) or f"{target.name}: no drift",
+    )
+    check_drift(differences, stack=target.name)
 
 
 def pick_stack(root: Literal["core", "environment"], environment: Environment) -> Stack:

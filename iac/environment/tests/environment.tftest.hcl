@@ -171,3 +171,16 @@ run "a_network_may_be_left_out" {
     error_message = "Without a network nothing of it is made."
   }
 }
+
+run "what_is_released_expires_where_it_may" {
+  command = apply
+
+  variables {
+    ttl_hours = 72
+  }
+
+  assert {
+    condition     = length(module.expiry) == 1 && contains(keys(module.functions.arns), "expire")
+    error_message = "A time-to-live comes with its schedule and its function."
+  }
+}

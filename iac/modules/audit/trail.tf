@@ -4,6 +4,8 @@ resource "aws_cloudtrail" "this" {
   kms_key_id                    = var.kms_key_arn
   enable_log_file_validation    = true
   include_global_service_events = false
+  cloud_watch_logs_group_arn    = "${aws_cloudwatch_log_group.trail.arn}:*"
+  cloud_watch_logs_role_arn     = module.role.arn
 
   advanced_event_selector {
     name = "Objects of the data and models buckets"

@@ -1,3 +1,13 @@
+variable "context" {
+  description = "Where the module is applied: partition, region, account_id (12 digits) and boundary_arn, the permissions boundary of its role."
+  type = object({
+    partition    = string
+    region       = string
+    account_id   = string
+    boundary_arn = string
+  })
+}
+
 variable "name" {
   description = "Name of the trail."
   type        = string
@@ -16,4 +26,19 @@ variable "watched_bucket_arns" {
 variable "kms_key_arn" {
   description = "ARN of the key that encrypts the log files."
   type        = string
+}
+
+variable "log_group" {
+  description = "Name of the log group that receives the records, too."
+  type        = string
+}
+
+variable "role_name" {
+  description = "Name of the role by which the trail writes to the log group."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days for which the log group keeps the records."
+  type        = number
 }

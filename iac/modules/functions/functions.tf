@@ -12,6 +12,7 @@ locals {
     scale       = { timeout_s = 60, memory_mb = 256 }
     rollback    = { timeout_s = 60, memory_mb = 256 }
     record      = { timeout_s = 60, memory_mb = 256 }
+    expire      = { timeout_s = 300, memory_mb = 256 }
   }
 
   functions = { for handler in var.handlers : handler => var.names.functions[handler] }

@@ -79,6 +79,22 @@ locals {
     },
   ]
 
+  append_to_ledger = [
+    {
+      Sid      = "AppendToLedger"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject", "s3:PutObject"]
+      Resource = "${local.ledger}/ledger/*"
+    },
+    {
+      Sid       = "FindEndOfLedger"
+      Effect    = "Allow"
+      Action    = ["s3:ListBucket"]
+      Resource  = local.ledger
+      Condition = { StringLike = { "s3:prefix" = "ledger/*" } }
+    },
+  ]
+
   statements = {
     claim = [
       {
@@ -269,21 +285,32 @@ locals {
       },
     ]
 
-    record = [
-      local.update_runs,
+    expire = concat(local.append_to_ledger, [
       {
-        Sid      = "AppendToLedger"
+        # Listing asks for all of a kind.
+        Sid      = "FindWhatReleasesMade"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:PutObject"]
-        Resource = "${local.ledger}/ledger/*"
+        Action   = ["sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints", "sagemaker:ListModels"]
+        Resource = "*"
       },
       {
-        Sid       = "FindEndOfLedger"
-        Effect    = "Allow"
-        Action    = ["s3:ListBucket"]
-        Resource  = local.ledger
-        Condition = { StringLike = { "s3:prefix" = "ledger/*" } }
+        Sid    = "RemoveWhatReleasesMade"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel",
+          "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:ListTags",
+        ]
+        Resource = values(local.released)
       },
-    ]
+      {
+        # Scalable targets have ids that nobody chooses.
+        Sid      = "StopScaling"
+        Effect   = "Allow"
+        Action   = ["application-autoscaling:DeregisterScalableTarget", "application-autoscaling:DescribeScalableTargets"]
+        Resource = "*"
+      },
+    ])
+
+    record = concat([local.update_runs], local.append_to_ledger)
   }
 }

@@ -1,6 +1,6 @@
 # What exists once per environment, and once per model in it. A role bears the name of what it acts for.
 locals {
-  handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record"]
+  handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record", "expire"]
 
   # Null interpolates to an error, so an absent environment is written as "none" and never put out.
   prefix = "${var.project}-${coalesce(var.environment, "none")}"
@@ -15,6 +15,13 @@ locals {
     trail              = "${local.prefix}-audit"
     dead_letters_queue = "${local.prefix}-dead-letters"
     dead_letters_alarm = "${local.prefix}-dead-letters"
+    alerts_topic       = "${local.prefix}-alerts"
+    dashboard          = "${local.prefix}-overview"
+    budget             = "${local.prefix}-monthly"
+    expiry_rule        = "${local.prefix}-expiry"
+    trail_log_group    = "/aws/cloudtrail/${local.prefix}-audit"
+    trail_role         = "${local.prefix}-audit"
+    function_alarms    = { for handler in local.handlers : handler => "${local.prefix}-${replace(handler, "_", "-")}-errors" }
     functions          = { for handler in local.handlers : handler => "${local.prefix}-${replace(handler, "_", "-")}" }
     models = {
       for model in var.models : model => {
@@ -31,6 +38,10 @@ locals {
         approval_rule            = "${local.prefix}-approval-${model}"
         errors_alarm             = "${local.prefix}-${model}-5xx"
         latency_alarm            = "${local.prefix}-${model}-latency"
+        refusals_alarm           = "${local.prefix}-${model}-4xx"
+        silence_alarm            = "${local.prefix}-${model}-silence"
+        retraining_alarm         = "${local.prefix}-${model}-retraining"
+        release_alarm            = "${local.prefix}-${model}-release"
         dataset_prefix           = "datasets/${model}/"
       }
     }

@@ -16,10 +16,12 @@ variable "model" {
 variable "names" {
   description = "Names that the names module gives to the model: endpoint, role and alarms."
   type = object({
-    endpoint      = string
-    serving_role  = string
-    errors_alarm  = string
-    latency_alarm = string
+    endpoint       = string
+    serving_role   = string
+    errors_alarm   = string
+    latency_alarm  = string
+    refusals_alarm = string
+    silence_alarm  = string
   })
 }
 
@@ -68,4 +70,14 @@ variable "latency_alarm_ms" {
 variable "log_retention_days" {
   description = "Days for which the endpoint's logs are kept."
   type        = number
+}
+
+variable "alerts_topic_arn" {
+  description = "ARN of the topic that the alarms act on."
+  type        = string
+}
+
+variable "always_serves" {
+  description = "Whether the endpoint is meant to be up at all times, so that an alarm rings where nothing reports."
+  type        = bool
 }

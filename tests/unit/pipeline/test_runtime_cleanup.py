@@ -83,13 +83,24 @@ def test_what_a_release_made_goes_endpoint_first(settings: Settings) -> None:
 
     removed = remove_runtime_resources(aws.as_aws(), "mlops-staging-", report=ignore)
 
-    assert [operation for operation, _request in sagemaker.calls] == [
+    assert [operation for operation, _request in sagemaker.calls if operation.startswith("delete")] == [
         "delete_endpoint",
         "delete_endpoint_config",
         "delete_model",
         "delete_model_package",
     ]
     assert Resource("endpoint", "mlops-production-iris") not in removed
+
+
+def test_a_configuration_that_an_endpoint_still_uses_is_not_deleted(settings: Settings) -> None:
+    endpoint = {"EndpointName": "mlops-production-iris", "EndpointConfigName": "mlops-staging-c"}
+    sagemaker = serving("mlops-production-iris")
+    sagemaker.answers["describe_endpoint"] = lambda **_r: endpoint
+
+    with pytest.raises(LeftOverError, match="mlops-production-iris uses the configuration mlops-staging-c"):
+        remove_runtime_resources(FakeAws(sagemaker=sagemaker).as_aws(), "mlops-staging-", report=ignore)
+
+    assert "delete_endpoint_config" not in [operation for operation, _request in sagemaker.calls]
 
 
 def test_names_are_found_at_the_beginning_of_a_part_only() -> None:

@@ -3,7 +3,11 @@ mock_provider "aws" {
 }
 
 variables {
+  context             = { partition = "aws", region = "us-east-1", account_id = "123456789012", boundary_arn = "arn:aws:iam::123456789012:policy/mlops-boundary" }
   name                = "mlops-staging-audit"
+  log_group           = "/aws/cloudtrail/mlops-staging-audit"
+  role_name           = "mlops-staging-audit"
+  log_retention_days  = 30
   logs_bucket         = "mlops-staging-logs-123456789012"
   kms_key_arn         = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   watched_bucket_arns = ["arn:aws:s3:::mlops-staging-data-123456789012", "arn:aws:s3:::mlops-staging-models-123456789012"]
@@ -26,6 +30,19 @@ run "only_the_watched_buckets_objects_are_recorded" {
       for field in one(aws_cloudtrail.this.advanced_event_selector).field_selector : field.starts_with if field.field == "resources.ARN"
     ]) == tolist([for arn in sort(var.watched_bucket_arns) : "${arn}/"])
     error_message = "Without the slash a bucket whose name begins alike is recorded too."
+  }
+}
+
+run "the_log_group_gets_the_records_in_a_role_that_writes_nowhere_else" {
+  command = apply
+
+  assert {
+    condition     = aws_cloudtrail.this.cloud_watch_logs_group_arn == "${aws_cloudwatch_log_group.trail.arn}:*" && aws_cloudwatch_log_group.trail.kms_key_id == var.kms_key_arn && aws_cloudwatch_log_group.trail.retention_in_days == 30
+    error_message = "Records go to an encrypted log group that forgets them in time."
+  }
+  assert {
+    condition     = aws_cloudtrail.this.cloud_watch_logs_role_arn == module.role.arn
+    error_message = "The trail writes in its own role."
   }
 }
 

@@ -17,5 +17,7 @@ module "serving" {
   repository         = module.names.account.repositories["iris"]
   kms_key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   latency_alarm_ms   = 500
+  alerts_topic_arn   = "arn:aws:sns:us-east-1:123456789012:mlops-staging-alerts"
+  always_serves      = false
   log_retention_days = 365
 }
