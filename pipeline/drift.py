@@ -1,21 +1,24 @@
 """What differs from what was applied and released. Flow 1, watched.
 
-Terraform compares the world with its state (a refresh-only plan); the ledger says which configuration an
+Terraform compares the world with the code; the ledger says which configuration an
 endpoint was released with. What differs was changed by hand, or by something that died half-way.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipeline.cleanup import environment_prefix
 from pipeline.endpoints import find_endpoints
 from pipeline.errors import DriftError
 from pipeline.ledger import Entry
+from pipeline.package import build_package
 from pipeline.settings import Settings
-from pipeline.stack import Stack, Workshop, absent_images, open_stack
+from pipeline.stack import Stack, Workshop, open_stack, package_file, read_images
 
 TAGS = ("Project", "Environment", "ManagedBy")
 
@@ -29,13 +32,17 @@ class Difference:
 
 
 def find_terraform_drift(workshop: Workshop, target: Stack) -> list[Difference]:
-    """What was changed or deleted since it was applied."""
-    terraform = open_stack(workshop, target, images=absent_images(workshop))
-    words = {"update": "was changed by hand", "delete": "is gone"}
-    return [
-        Difference(change.address, words.get(change.action, change.action))
-        for change in terraform.find_drift()
-    ]
+    """What a plan would change, which is nothing right after an apply; the saved plan stays as it is.
+
+    Not a refresh-only plan: it calls a bucket changed when the policy beside it was made.
+    """
+    if target.environment:
+        build_package(workshop.settings.checkout, package_file(workshop.settings))
+    images = read_images(workshop.settings) if target.environment else {}
+    with tempfile.TemporaryDirectory() as folder:
+        changes = open_stack(workshop, target, images=images).plan(Path(folder) / "drift.tfplan")
+    words = {"create": "is gone", "delete": "should not be there", "update": "differs", "replace": "differs"}
+    return [Difference(change.address, words.get(change.action, change.action)) for change in changes]
 
 
 def find_release_drift(

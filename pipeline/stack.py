@@ -264,7 +264,7 @@ def _read_uri(settings: Settings, model: str, target: Target) -> str:
 
 
 def absent_images(workshop: Workshop) -> ImageUris:
-    """Well-formed images that exist nowhere: destroying and refreshing want a value, and use the state's."""
+    """Well-formed images that exist nowhere: destroying wants a value, and use the state's."""
     registry = f"{workshop.account_id}.dkr.ecr.{workshop.settings.region}.amazonaws.com"
     names = {model: f"{registry}/{workshop.settings.project}-{model}" for model in workshop.settings.models}
     return {model: dict.fromkeys(TARGETS, f"{name}@sha256:{'0' * 64}") for model, name in names.items()}

@@ -93,12 +93,6 @@ class Terraform:
                 changes.append(_read_change(line["change"]))
         return tuple(changes)
 
-    def find_drift(self) -> tuple[Change, ...]:
-        """What differs in the world from what was last applied. Nothing is saved or locked."""
-        options = {"refresh_only": IsFlagged, "json": IsFlagged, "detailed_exitcode": IsFlagged}
-        lines = self._stream("plan", good=(0, 2), **options, lock="false", var_file=self.var_file)
-        return tuple(_read_change(line["change"]) for line in lines if line.get("type") == "resource_drift")
-
     def show_plan(self, plan: Path) -> dict[str, Any]:
         """The saved plan as Terraform's JSON representation."""
         shown: dict[str, Any] = json.loads(self._run("show", str(plan), json=IsFlagged))

