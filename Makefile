@@ -30,6 +30,7 @@ test: setup lint ## everything: the checks and all tests, container tests where 
 lint: packages
 	@echo "lint, types, import rules"
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/hadolint container/Dockerfile
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make fix"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@MYPYPATH=scripts $(BIN)/mypy --no-error-summary --exclude 'benchmarks/peers|scripts/checks/state_machines' scripts benchmarks .ci container

@@ -17,6 +17,8 @@ INSTALLERS = [
     *("python3*-venv", "python3-pip*", "python3-setuptools*", "python3-distutils", "python3-lib2to3"),
     *("apt", "debconf", "perl-base"),
 ]
+# What they say differs from one build to the next.
+TRACES = ["var/log/*", "var/cache/ldconfig/*", "var/cache/debconf", "var/lib/dpkg/*-old", "root/.cache"]
 UNUSED_MODULES = ["ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtledemo"]
 
 
@@ -31,6 +33,9 @@ def main() -> None:
     # A later stage changes every time stamp, and a cache that goes by them would never be used again.
     compile_command = ["-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash", str(library)]
     subprocess.run([sys.executable, *compile_command], check=True)
+    for pattern in TRACES:
+        for path in Path("/").glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     # Nothing in the image needs another user's rights.
     subprocess.run("find / -xdev -type f -perm /6000 -exec chmod a-s {} +", shell=True, check=True)  # noqa: S602
 
@@ -43,7 +48,6 @@ def remove_debian_packages() -> None:
     if installed:
         forced = ["--force-depends", "--force-remove-essential", "--force-remove-protected"]
         subprocess.run(["dpkg", "--purge", *forced, *installed], check=True, capture_output=True)
-        shutil.rmtree("/var/cache/debconf", ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipeline.errors import UsageError
@@ -15,6 +17,36 @@ def read_commit(checkout: Path, environ: Mapping[str, str]) -> str:
         return given
     commit = _git(checkout, "rev-parse", "HEAD")
     return f"{commit}-dirty" if _git(checkout, "status", "--porcelain", "--untracked-files=no") else commit
+
+
+def read_created(checkout: Path, environ: Mapping[str, str]) -> str:
+    """The time that what is built of a commit bears: SOURCE_DATE_EPOCH if given, else the commit's own.
+
+    It is 1970 where there is no git folder to ask: a time of its own would give every build its own digest.
+    """
+    epoch_s = environ.get("SOURCE_DATE_EPOCH", "0")
+    if "SOURCE_DATE_EPOCH" not in environ and (checkout / ".git").exists():
+        epoch_s = _git(checkout, "show", "--no-patch", "--format=%ct", "HEAD")
+    if not epoch_s.isdecimal():
+        raise UsageError(f"SOURCE_DATE_EPOCH must be seconds since 1970, not {epoch_s!r}.")
+    return datetime.fromtimestamp(int(epoch_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_source(checkout: Path, environ: Mapping[str, str]) -> str:
+    """Where the code is from: MLOPS_SOURCE or git's origin as an https address, empty where there is none.
+
+    A login in the address is left out, and so is an origin that is a folder of some machine.
+    """
+    if "MLOPS_SOURCE" in environ:
+        return environ["MLOPS_SOURCE"]
+    if not (checkout / ".git").exists():
+        return ""
+    origin = _git(checkout, "config", "--default", "", "--get", "remote.origin.url")
+    # https://login@host/path, ssh://git@host/path, git@host:path
+    matched = re.match(
+        r"(?:(?:https|ssh)://(?:[^/@]*@)?|[^/@:]+@)([\w.-]+)(?::\d+/|[:/])(.+?)(?:\.git)?/?$", origin
+    )
+    return f"https://{matched[1]}/{matched[2]}" if matched else ""
 
 
 def _git(checkout: Path, *arguments: str) -> str:

@@ -12,8 +12,8 @@ from typing import Literal
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipeline.aws import Aws, read_caller
+from pipeline.engine import find_engine
 from pipeline.errors import PipelineError, SetupError
-from pipeline.image import find_engine
 from pipeline.settings import Settings
 from pipeline.toolchain import find_toolchain
 

@@ -1,6 +1,7 @@
-"""The model image: built with a container engine or without, pushed to ECR or another registry, by digest.
+"""The two images of a model: built with an engine or without, pushed to ECR or another registry, by digest.
 
-Flow 1 (merge to main): after core, before the environments. What was built is kept as JSON per model.
+Flow 1 (merge to main): after core, before the environments. What was built is kept under build/image: the
+blobs in one OCI layout, and JSON per model and target.
 """
 
 from __future__ import annotations
@@ -8,44 +9,58 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import docker
 from botocore.exceptions import ClientError
-from docker.errors import DockerException
 
-from pipeline.errors import BuildError, SetupError
-from pipeline.oci import OciImage, list_program_files, load_layout, make_image, save_layout
+from pipeline import engine as engines
+from pipeline import sbom
+from pipeline.bundle import bundle_files, list_program_files
+from pipeline.engine import EngineBuild, Report, SavedImage
+from pipeline.errors import BuildError
+from pipeline.layers import normalise_layer
+from pipeline.oci import Blob, BlobStore, Layer, OciImage, load_image, make_image, save_index
 from pipeline.registry import Credentials, Repository, decode_authorization
-from pipeline.settings import Settings, Target
+from pipeline.settings import TARGETS, Settings, Target
 
-Engine = Literal["docker", "none"]
-EngineChoice = Literal["auto", "docker", "none"]
-Report = Callable[[str], None]
+# Of an image's configuration, what says how it runs; the rest is about the container that built it.
+_RUN_SETTINGS = (
+    *("Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "Labels", "StopSignal", "User", "Volumes"),
+    "WorkingDir",
+)
 
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """`image_id` is the digest of the image's configuration: the same content has the same one everywhere."""
+    """`digest` is the manifest's, by which everything downstream names the image; `image_id` is the
+    configuration's, by which an engine does. The same content has the same ones everywhere.
+    """
 
     model: str
     target: Target
-    engine: Engine
+    engine: Literal["docker", "none"]
     image_id: str
+    digest: str
     commit: str
     tag: str
     uri: str | None = None
-    digest: str | None = None
 
 
 @dataclass(frozen=True)
 class BuildOptions:
+    """`created` is the time that the image bears (RFC 3339): the commit's, whenever it is built."""
+
     commit: str
+    created: str
+    source: str = ""
     base_image: str | None = None
     data_input: str | None = None
+    no_cache: bool = False
 
 
 def read_image(settings: Settings, model: str, target: Target) -> BuiltImage:
@@ -62,29 +77,13 @@ def save_image(settings: Settings, image: BuiltImage) -> None:
     file.write_text(json.dumps(asdict(image), indent=2) + "\n")
 
 
-def find_engine(timeout_s: int = 3) -> tuple[docker.DockerClient | None, str]:
-    """A client of the engine that answers and its version, or None and why not."""
-    try:
-        client = docker.from_env(timeout=timeout_s)
-        version = client.version()
-    except (DockerException, OSError) as error:
-        return None, str(error)
-    # Debian's engine has no name of its own, and other engines have no platform.
-    name = version.get("Platform", {}).get("Name") or "Docker Engine"
-    return client, f"{name} {version['Version']}"
+def image_tag(target: Target, image: OciImage, *, commit: str) -> str:
+    """Names the content, so that it need never be moved."""
+    return f"{target}-{commit[:12]}-{image.config.digest.removeprefix('sha256:')[:12]}"
 
 
-def choose_engine(choice: EngineChoice) -> docker.DockerClient | None:
-    """The engine to build with, None for none. Raises: SetupError when one is demanded and none answers."""
-    if choice == "none":
-        return None
-    client, detail = find_engine()
-    if client is None and choice == "docker":
-        raise SetupError(
-            f"No Docker engine answers ({detail}). Start one, or build with --engine none: "
-            "the same programs then run as plain processes."
-        )
-    return client
+def open_store(settings: Settings) -> BlobStore:
+    return BlobStore(settings.build / "image" / "oci")
 
 
 def build_image(
@@ -96,33 +95,123 @@ def build_image(
     options: BuildOptions,
     report: Report,
 ) -> BuiltImage:
-    """Builds one image of a model and keeps what it is in build/image/<model>-<target>.json."""
+    """Builds one image of a model, keeps it under build/image, and its bill of materials under build/sbom."""
+    store = open_store(settings)
     if engine is None:
-        image = _bundle_image(settings, model, target, commit=options.commit)
-        save_layout(image, _layout_folder(settings, model, target))
-        built = _describe(model, target, engine="none", image_id=image.config.digest, commit=options.commit)
+        image = _bundle(settings, model, target, options=options)
     else:
-        prepare_wheelhouse(settings, report)
-        stream = _stream_build(engine, build_request(settings, model, target, options=options))
-        image_id = read_build_stream(stream, report=report)
-        built = _describe(model, target, engine="docker", image_id=image_id, commit=options.commit)
+        image = _build_with_engine(engine, settings, model, target, options=options, report=report)
+    tag = image_tag(target, image, commit=options.commit)
+    built = BuiltImage(
+        model,
+        target,
+        "docker" if engine else "none",
+        image_id=image.config.digest,
+        digest=image.manifest.digest,
+        commit=options.commit,
+        tag=tag,
+    )
+    sbom.write_sbom(
+        settings.build / "sbom" / f"{model}-{target}.cdx.json",
+        sbom.describe_image(
+            store,
+            image,
+            lock=settings.checkout / "requirements" / f"{target}.txt",
+            name=f"{repository_name(settings, model)}:{tag}",
+            created=options.created,
+        ),
+    )
     save_image(settings, built)
+    save_index(store, dict(_kept_images(settings, store)))
     return built
 
 
-def _layout_folder(settings: Settings, model: str, target: Target) -> Path:
-    return settings.build / "image" / f"{model}-{target}.oci"
+def _kept_images(settings: Settings, store: BlobStore) -> Iterator[tuple[str, OciImage]]:
+    """The last image of every model and target that was built, by a name."""
+    for model in settings.models:
+        for target in TARGETS:
+            if settings.image_file(model, target).is_file():
+                image = read_image(settings, model, target)
+                yield f"{model}-{image.tag}", load_image(store, image.digest)
 
 
-def _bundle_image(settings: Settings, model: str, target: Target, *, commit: str) -> OciImage:
+def _bundle(settings: Settings, model: str, target: Target, *, options: BuildOptions) -> OciImage:
+    labels = {
+        "org.mlops.model": model,
+        "org.mlops.target": target,
+        "org.opencontainers.image.revision": options.commit,
+        "org.opencontainers.image.source": options.source,
+    }
     files = list_program_files(settings.checkout, settings.model_folder(model), target=target)
-    labels = {"org.mlops.model": model, "org.mlops.target": target}
-    return make_image(files, labels={**labels, "org.opencontainers.image.revision": commit})
+    return bundle_files(open_store(settings), files, labels=labels, created=options.created)
 
 
-def _describe(model: str, target: Target, *, engine: Engine, image_id: str, commit: str) -> BuiltImage:
-    content = image_id.removeprefix("sha256:")[:12]
-    return BuiltImage(model, target, engine, image_id, commit, tag=f"{target}-{commit[:12]}-{content}")
+def _build_with_engine(
+    engine: docker.DockerClient,
+    settings: Settings,
+    model: str,
+    target: Target,
+    *,
+    options: BuildOptions,
+    report: Report,
+) -> OciImage:
+    prepare_wheelhouse(settings, report)
+    made = engines.build(engine, build_request(settings, model, target, options=options), report=report)
+    store, folder = open_store(settings), settings.build / "image"
+    with engines.saved_image(engine, made.image_id, folder=folder) as saved:
+        image = keep_image(store, saved, created=options.created)
+    name = f"{repository_name(settings, model)}:{image_tag(target, image, commit=options.commit)}"
+    engines.give_image(engine, store, image, name=name, folder=folder)
+    report(f"{model} {target}: {name} is in the engine")
+    _sweep_engine(engine, folder, f"{model}-{target}", made=made, name=name)
+    return image
+
+
+def keep_image(store: BlobStore, saved: SavedImage, *, created: str) -> OciImage:
+    """The engine's image with nothing left of when and where it was built."""
+    layers = _keep_layers(store, saved)
+    settings = {
+        name: saved.config["config"][name] for name in _RUN_SETTINGS if saved.config["config"].get(name)
+    }
+    platform = {
+        name: saved.config[name] for name in ("architecture", "os", "variant") if name in saved.config
+    }
+    return make_image(store, layers, config={**platform, "config": settings}, created=created)
+
+
+def _keep_layers(store: BlobStore, saved: SavedImage) -> list[Layer]:
+    """What was normalised by an earlier build is known by the digest that the engine has for it."""
+    file = store.folder / "layers.json"
+    known = _read_layers(store, file)
+
+    def keep(diff_id: str) -> Layer:
+        with saved.open_layer(diff_id) as tar:
+            return normalise_layer(store, tar)
+
+    fresh = [diff_id for diff_id in saved.layers if diff_id not in known]
+    with ThreadPoolExecutor() as pool:
+        known |= dict(zip(fresh, pool.map(keep, fresh), strict=True))
+    file.write_text(json.dumps({diff_id: asdict(layer) for diff_id, layer in known.items()}))
+    return [known[diff_id] for diff_id in saved.layers]
+
+
+def _read_layers(store: BlobStore, file: Path) -> dict[str, Layer]:
+    values = json.loads(file.read_text()) if file.is_file() else {}
+    layers = {key: Layer(Blob(**value["blob"]), value["diff_id"]) for key, value in values.items()}
+    return {key: layer for key, layer in layers.items() if store.path(layer.blob.digest).is_file()}
+
+
+def _sweep_engine(
+    engine: docker.DockerClient, folder: Path, image: str, *, made: EngineBuild, name: str
+) -> None:
+    """Takes from the engine what this checkout's earlier builds left there and no last build uses."""
+    file = folder / f"{image}.engine.json"
+    before = set(json.loads(file.read_text())) if file.is_file() else set()
+    now = {made.image_id, *made.stage_ids, name}
+    others = [other for other in folder.glob("*.engine.json") if other != file]
+    needed = now.union(*(json.loads(other.read_text()) for other in others))
+    used = engines.remove_images(engine, sorted(before - needed))
+    file.write_text(json.dumps(sorted({*now, *used})))
 
 
 def build_request(settings: Settings, model: str, target: Target, *, options: BuildOptions) -> dict[str, Any]:
@@ -130,6 +219,7 @@ def build_request(settings: Settings, model: str, target: Target, *, options: Bu
     arguments = {
         "MODEL_FOLDER_NAME": model,
         "COMMIT": options.commit,
+        "SOURCE": options.source,
         "BASE_IMAGE": options.base_image,
         "DATA_INPUT": options.data_input,
     }
@@ -139,43 +229,15 @@ def build_request(settings: Settings, model: str, target: Target, *, options: Bu
         "target": target,
         "buildargs": {name: value for name, value in arguments.items() if value},
         "network_mode": "none",
+        "nocache": options.no_cache,
         "rm": True,
         "forcerm": True,
         "decode": True,
     }
 
 
-def _stream_build(engine: docker.DockerClient, request: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    # The engine sends nothing while a layer is being unpacked; the client's own time-out is for detection.
-    engine.api.timeout = 1800
-    try:
-        yield from engine.api.build(**request)
-    except (DockerException, OSError) as error:
-        raise BuildError(f"The engine does not build: {error}") from error
-
-
-def read_build_stream(stream: Iterable[Mapping[str, Any]], *, report: Report) -> str:
-    """The id of the built image. Raises: BuildError naming the step, with the end of its output."""
-    step, output, image_id = "the first step", [""], ""
-    for line in stream:
-        text = str(line.get("stream", "")).strip()
-        if text.startswith("Step "):
-            step, output = text, []
-            report(text)
-        elif text:
-            output.append(text)
-        if "error" in line:
-            tail = " ".join(output[-3:])
-            problem = f"{str(line['error']).strip()} {tail}".strip()
-            raise BuildError(f"The image build failed in {step!r}: {problem}")
-        image_id = str(line.get("aux", {}).get("ID", image_id))
-    if not image_id:
-        raise BuildError(f"The image build ended without an image, after {step!r}.")
-    return image_id
-
-
 def prepare_wheelhouse(settings: Settings, report: Report) -> None:
-    """Downloads the image's wheels on the host, unless those of this lock are there."""
+    """Downloads the images' wheels on the host, unless those of this lock are there."""
     script = settings.checkout / "scripts" / "setup.py"
     done = subprocess.run([sys.executable, str(script), "wheelhouse"], capture_output=True, text=True)
     if done.returncode != 0:
@@ -188,62 +250,25 @@ def prepare_wheelhouse(settings: Settings, report: Report) -> None:
 def push_image(
     settings: Settings, image: BuiltImage, *, repository: Repository, report: Report
 ) -> BuiltImage:
-    """Pushes under an immutable tag and keeps the digest; content that is there already is not sent again."""
+    """Pushes what was kept under an immutable tag; content that is there already is not sent again."""
     repository.log_in()
     stored = repository.find(image.tag)
-    if stored and image.image_id not in {stored.config_digest, stored.digest}:
+    if stored and stored.digest != image.digest:
         raise BuildError(f"{repository.uri}:{image.tag} has other content. Tags are immutable: build anew.")
     if stored:
-        digest = stored.digest
         report(f"{image.model} {image.target}: {repository.uri}:{image.tag} is there already")
-    elif image.engine == "docker":
-        digest = _push_with_engine(image, repository)
     else:
-        digest = _push_layout(
-            load_layout(_layout_folder(settings, image.model, image.target)), image, repository
-        )
-    pushed = replace(image, uri=f"{repository.uri}@{digest}", digest=digest)
+        _push_kept(open_store(settings), image, repository)
+    pushed = replace(image, uri=f"{repository.uri}@{image.digest}")
     save_image(settings, pushed)
     return pushed
 
 
-def _push_layout(kept: OciImage, image: BuiltImage, repository: Repository) -> str:
-    for blob in (kept.layer, kept.config):
-        repository.push_blob(blob.content, blob.digest)
-    repository.push_manifest(kept.manifest.content, tag=image.tag)
-    return kept.manifest.digest
-
-
-def _push_with_engine(image: BuiltImage, repository: Repository) -> str:
-    engine = choose_engine("docker")
-    assert engine is not None  # noqa: S101 - choose_engine raises where there is none
-    engine.api.timeout = 600
-    try:
-        engine.images.get(image.image_id).tag(repository.uri, tag=image.tag)
-        login = repository.credentials
-        stream = engine.images.push(
-            repository.uri,
-            tag=image.tag,
-            # None lets the engine use its own logins.
-            auth_config={"username": login.username, "password": login.password} if login else None,
-            stream=True,
-            decode=True,
-        )
-        return read_push_stream(stream, where=f"{repository.uri}:{image.tag}")
-    except (DockerException, OSError) as error:
-        raise BuildError(f"The engine cannot push {image.model}: {error}") from error
-
-
-def read_push_stream(stream: Iterable[Mapping[str, Any]], *, where: str) -> str:
-    """The digest that the registry gave. Raises: BuildError with the registry's own words."""
-    digest = ""
-    for line in stream:
-        if "error" in line:
-            raise BuildError(f"Could not push {where}: {line['error']}")
-        digest = str(line.get("aux", {}).get("Digest", digest))
-    if not digest:
-        raise BuildError(f"The engine pushed {where} and named no digest.")
-    return digest
+def _push_kept(store: BlobStore, image: BuiltImage, repository: Repository) -> None:
+    kept = load_image(store, image.digest)
+    for blob in (*kept.layers, kept.config):
+        repository.push_blob(store.check(blob), blob.digest)
+    repository.push_manifest(store.check(kept.manifest).read_bytes(), tag=image.tag)
 
 
 def open_ecr(ecr: Any, name: str, *, create: bool, ca_bundle: str | None) -> Repository:

@@ -1,151 +1,154 @@
-"""An image made without a container engine: one layer with the programs, the same digest from the same files.
+"""Images as files: blobs by their digest in one folder, and for each image the manifest that names them.
 
-It has no operating system. Whoever runs it sees the label and starts its programs as plain processes.
+Flow 1 (merge to main): what was built is kept here, so that what is pushed is what was built.
+Source: the OCI Image Layout Specification. The media types are Docker's, because SageMaker refuses OCI's.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
-import shutil
-import tarfile
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 from pipeline.errors import BuildError
 from pipeline.registry import MANIFEST_TYPE
-from pipeline.settings import Target
 
-PROCESS_LABEL = {"org.mlops.runtime": "process"}
-_PROGRAMS = "opt/program"
-_ENTRY_POINTS: Mapping[Target, tuple[str, ...]] = {
-    "training": ("train", "evaluate", "serve"),
-    "serving": ("evaluate", "serve"),
-}
-_ENVIRONMENT = ["PATH=/opt/program:/usr/local/bin:/usr/bin:/bin", "PYTHONPATH=/opt/program"]
+CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
+LAYER_TYPE = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+_NAME = "org.opencontainers.image.ref.name"
 
 
 @dataclass(frozen=True)
 class Blob:
     media_type: str
-    content: bytes
-
-    @property
-    def digest(self) -> str:
-        return f"sha256:{hashlib.sha256(self.content).hexdigest()}"
+    digest: str
+    size_bytes: int
 
     @property
     def descriptor(self) -> dict[str, object]:
-        return {"mediaType": self.media_type, "digest": self.digest, "size": len(self.content)}
+        return {"mediaType": self.media_type, "digest": self.digest, "size": self.size_bytes}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`diff_id` is the digest of the tar before it was compressed."""
+
+    blob: Blob
+    diff_id: str
 
 
 @dataclass(frozen=True)
 class OciImage:
+    """`config.digest` is the image's id in an engine."""
+
     manifest: Blob
     config: Blob
-    layer: Blob
+    layers: tuple[Blob, ...]
+
+    @property
+    def blobs(self) -> tuple[Blob, ...]:
+        return (*self.layers, self.config, self.manifest)
 
 
-def make_image(files: Mapping[str, Path], *, labels: Mapping[str, str]) -> OciImage:
-    """The image with these files, by their path inside it."""
-    layer_tar = make_layer(files)
-    layer = Blob("application/vnd.oci.image.layer.v1.tar+gzip", gzip.compress(layer_tar, mtime=0))
-    config = Blob(
-        "application/vnd.oci.image.config.v1+json",
-        _canonical(
-            {
-                # A platform is required; the programs are Python sources and run on any.
-                "architecture": "amd64",
-                "os": "linux",
-                "config": {"Env": _ENVIRONMENT, "Labels": {**PROCESS_LABEL, **labels}},
-                "rootfs": {
-                    "type": "layers",
-                    "diff_ids": [f"sha256:{hashlib.sha256(layer_tar).hexdigest()}"],
-                },
-            }
-        ),
-    )
-    manifest = Blob(
-        MANIFEST_TYPE,
-        _canonical(
-            {
-                "schemaVersion": 2,
-                "mediaType": MANIFEST_TYPE,
-                "config": config.descriptor,
-                "layers": [layer.descriptor],
-            }
-        ),
-    )
-    return OciImage(manifest=manifest, config=config, layer=layer)
+class BlobStore:
+    """The blobs of one folder. A blob is there whole, or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._blobs = folder / "blobs" / "sha256"
+
+    def path(self, digest: str) -> Path:
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def check(self, blob: Blob) -> Path:
+        """The blob's file. Raises: BuildError when it is not there, or not as it was."""
+        path = self.path(blob.digest)
+        if not path.is_file():
+            raise BuildError(f"There is no built image in {self.folder}. Run `mlops build` first.")
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if f"sha256:{found}" != blob.digest:
+            # Gone, so that the next build makes it anew.
+            path.unlink()
+            raise BuildError(
+                f"The image in {self.folder} was changed after it was built. Run `mlops build` again."
+            )
+        return path
+
+    def add(self, content: bytes, *, media_type: str) -> Blob:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        with self.writer() as file:
+            file.write(content)
+            file.flush()
+            os.replace(file.name, self.path(digest))
+        return Blob(media_type, digest, len(content))
+
+    @contextmanager
+    def writer(self) -> Iterator[IO[bytes]]:
+        """A file that is to be moved to its digest's path; it is removed if it was not."""
+        self._blobs.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=self._blobs, prefix=".", delete=False) as file:
+            try:
+                yield file
+            finally:
+                Path(file.name).unlink(missing_ok=True)
+
+    def keep_only(self, digests: set[str]) -> None:
+        wanted = {self.path(digest) for digest in digests}
+        for path in self._blobs.iterdir():
+            if path not in wanted:
+                path.unlink()
 
 
-def make_layer(files: Mapping[str, Path]) -> bytes:
-    """An uncompressed tar whose bytes depend on nothing but names, contents and the executable bit."""
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name in sorted(files):
-            content = files[name].read_bytes()
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            entry.mode = 0o755 if files[name].stat().st_mode & 0o100 else 0o644
-            archive.addfile(entry, io.BytesIO(content))
-    return stream.getvalue()
+def make_image(
+    store: BlobStore, layers: Sequence[Layer], *, config: Mapping[str, Any], created: str
+) -> OciImage:
+    """The image of these layers: the same content and time of creation give the same digest.
 
-
-def save_layout(image: OciImage, folder: Path) -> None:
-    """Keeps the image, so that what is pushed later is what was built now.
-
-    Source: the OCI Image Layout Specification.
+    `config` holds the platform (`architecture`, `os`) and, under `config`, what the image runs with.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    blobs = folder / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    for blob in (image.manifest, image.config, image.layer):
-        (blobs / blob.digest.removeprefix("sha256:")).write_bytes(blob.content)
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    index = {"schemaVersion": 2, "manifests": [image.manifest.descriptor]}
-    (folder / "index.json").write_bytes(_canonical(index))
+    content = {
+        **config,
+        "created": created,
+        "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+        "history": [{"created": created, "created_by": "mlops build"} for _ in layers],
+    }
+    config_blob = store.add(_canonical(content), media_type=CONFIG_TYPE)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": config_blob.descriptor,
+        "layers": [layer.blob.descriptor for layer in layers],
+    }
+    manifest_blob = store.add(_canonical(manifest), media_type=MANIFEST_TYPE)
+    return OciImage(manifest_blob, config_blob, tuple(layer.blob for layer in layers))
 
 
-def load_layout(folder: Path) -> OciImage:
-    """The image that was kept. Raises: BuildError when it is not there, or not as it was."""
-    try:
-        index = json.loads((folder / "index.json").read_bytes())
-        manifest = _load_blob(folder, index["manifests"][0])
-        parts = json.loads(manifest.content)
-        return OciImage(
-            manifest=manifest,
-            config=_load_blob(folder, parts["config"]),
-            layer=_load_blob(folder, parts["layers"][0]),
-        )
-    except FileNotFoundError as error:
-        raise BuildError(f"There is no built image in {folder}. Run `mlops build` first.") from error
-
-
-def _load_blob(folder: Path, descriptor: Mapping[str, str]) -> Blob:
-    digest = descriptor["digest"]
-    blob = Blob(
-        descriptor["mediaType"],
-        (folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes(),
+def load_image(store: BlobStore, digest: str) -> OciImage:
+    """The kept image with this manifest. Raises: BuildError when it is not there, or not as it was."""
+    path = store.path(digest)
+    manifest = Blob(MANIFEST_TYPE, digest, path.stat().st_size if path.is_file() else 0)
+    parts = json.loads(store.check(manifest).read_bytes())
+    config, *layers = (
+        Blob(part["mediaType"], part["digest"], part["size"]) for part in [parts["config"], *parts["layers"]]
     )
-    if blob.digest != digest:
-        raise BuildError(f"The image in {folder} was changed after it was built. Run `mlops build` again.")
-    return blob
+    return OciImage(manifest, config, tuple(layers))
 
 
-def list_program_files(checkout: Path, model_folder: Path, *, target: Target) -> dict[str, Path]:
-    """What stands under /opt/program in the image: the entry points, the package, the chosen model."""
-    files = {f"{_PROGRAMS}/{name}": checkout / "container" / name for name in _ENTRY_POINTS[target]}
-    for file in sorted((checkout / "model_src").iterdir()):
-        if file.suffix in {".py", ".json"}:
-            files[f"{_PROGRAMS}/model_src/{file.name}"] = file
-    for file in sorted(model_folder.rglob("*")):
-        if file.is_file():
-            files[f"{_PROGRAMS}/model/{file.relative_to(model_folder).as_posix()}"] = file
-    return files
+def save_index(store: BlobStore, images: Mapping[str, OciImage]) -> None:
+    """Names the kept images in the layout's index, and drops every other blob."""
+    entries = [
+        {**image.manifest.descriptor, "annotations": {_NAME: name}} for name, image in sorted(images.items())
+    ]
+    (store.folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (store.folder / "index.json").write_bytes(_canonical({"schemaVersion": 2, "manifests": entries}))
+    store.keep_only({blob.digest for image in images.values() for blob in image.blobs})
 
 
 def _canonical(value: object) -> bytes:

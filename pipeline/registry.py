@@ -1,6 +1,6 @@
 """A client of one repository in a container registry, over the OCI distribution API.
 
-Source: the OCI Distribution Specification 1.1, "Pushing a blob monolithically" and "Pushing Manifests".
+Source: the OCI Distribution Specification 1.1, "Pushing Blobs" and "Pushing Manifests".
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
 
 from pipeline.errors import BuildError
 
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-_ACCEPTED = ", ".join([MANIFEST_TYPE, "application/vnd.docker.distribution.manifest.v2+json"])
+MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+_ACCEPTED = ", ".join([MANIFEST_TYPE, "application/vnd.oci.image.manifest.v1+json"])
 _TIMEOUT_S = (5, 120)
+_BINARY = {"Content-Type": "application/octet-stream"}
 
 
 @dataclass(frozen=True)
@@ -74,19 +76,18 @@ class Repository:
         config: dict[str, Any] = answer.json().get("config", {})
         return StoredManifest(answer.headers["Docker-Content-Digest"], str(config.get("digest", "")))
 
-    def push_blob(self, content: bytes, digest: str) -> None:
+    def push_blob(self, file: Path, digest: str) -> None:
         """Uploads the blob unless the registry has it."""
         if self._send("HEAD", f"/v2/{self.name}/blobs/{digest}").status_code == 200:
             return
         begun = self._send("POST", f"/v2/{self.name}/blobs/uploads/")
         _check(begun, 202, doing=f"push to {self.uri}")
-        location = begun.headers["Location"]
-        done = self._send(
-            "PUT",
-            location + ("&" if "?" in location else "?") + f"digest={digest}",
-            data=content,
-            headers={"Content-Type": "application/octet-stream"},
-        )
+        # In one piece and then closed, as every client that ECR is used with does it.
+        with file.open("rb") as content:
+            sent = self._send("PATCH", begun.headers["Location"], data=content, headers=_BINARY)
+        _check(sent, 202, doing=f"push to {self.uri}")
+        location = sent.headers["Location"]
+        done = self._send("PUT", location + ("&" if "?" in location else "?") + f"digest={digest}")
         _check(done, 201, doing=f"push to {self.uri}")
 
     def push_manifest(self, manifest: bytes, *, tag: str) -> None:

@@ -19,7 +19,7 @@ from pipeline.conformance.processes import ProcessRuntime
 from pipeline.conformance.program import Runtime
 from pipeline.conformance.sample import read_sample
 from pipeline.conformance.subject import Material, Subject
-from pipeline.image import choose_engine
+from pipeline.engine import choose_engine
 
 _ENGINE_TIMEOUT_S = 600
 

@@ -35,6 +35,8 @@ _ENVIRONMENT = """
 | `MLOPS_BASE_IMAGE` | the image to build on |
 | `MLOPS_BUILD_DIR` | where everything is written; `build` |
 | `MLOPS_COMMIT` | the commit, where there is no git folder to ask |
+| `SOURCE_DATE_EPOCH` | the time that images bear, in seconds since 1970, instead of the commit's |
+| `MLOPS_SOURCE` | the address of the code for the images' labels, instead of git's origin |
 | `MLOPS_MODELS`, `MLOPS_PROJECT` | instead of `models` and `project` in mlops.toml |
 | `MLOPS_REGISTRY_USERNAME`, `MLOPS_REGISTRY_PASSWORD` | the login of `mlops push --registry` |
 

@@ -9,15 +9,17 @@ from typing import Annotated
 import typer
 
 from pipeline import contract
+from pipeline import engine as engines
 from pipeline import image as images
 from pipeline.cli.desk import Desk, DryRun, Json, Model
+from pipeline.commit import read_created, read_source
 from pipeline.errors import BuildError
 from pipeline.registry import Repository
 from pipeline.settings import TARGETS, pick_model
 from pipeline.toolchain import read_setup
 
 EngineOption = Annotated[
-    images.EngineChoice,
+    engines.EngineChoice,
     typer.Option(help="docker demands an engine; none builds without; auto takes one if it answers."),
 ]
 
@@ -32,6 +34,9 @@ def build(
         str | None,
         typer.Option(help="Sample data in the image, by its path in the checkout; only with an engine."),
     ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Let the engine use no earlier build.")
+    ] = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +44,14 @@ def build(
     desk = Desk(as_json=as_json)
     record = read_setup(desk.settings.checkout)
     base = base_image or record.base_image
-    options = images.BuildOptions(commit=desk.commit, base_image=base, data_input=data_input)
+    options = images.BuildOptions(
+        commit=desk.commit,
+        created=read_created(desk.settings.checkout, os.environ),
+        source=read_source(desk.settings.checkout, os.environ),
+        base_image=base,
+        data_input=data_input,
+        no_cache=no_cache,
+    )
     wanted = [pick_model(desk.settings, model)] if model else desk.settings.models
     if dry_run:
         requests = [
@@ -51,7 +63,7 @@ def build(
         return
     for name in wanted:
         contract.check_model(desk.settings, name)
-    client = images.choose_engine(engine)
+    client = engines.choose_engine(engine)
     if engine == "auto" and (client is None or not (base or record.may_have_base)):
         why = "no base image could be had at set-up" if client else "no engine answers"
         desk.report(f"Building without an engine, because {why}. The programs will run as plain processes.")
@@ -63,7 +75,7 @@ def build(
     ]
     desk.show(
         {"images": [asdict(one) for one in built]},
-        text="\n".join(f"{one.model}: {one.tag} ({one.engine}, {one.image_id})" for one in built),
+        text="\n".join(f"{one.model}: {one.tag} ({one.engine}, {one.digest})" for one in built),
     )
 
 

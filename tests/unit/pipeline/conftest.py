@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_terraform import FakeTerraform
 
-from pipeline.settings import Settings
+from pipeline.settings import TARGETS, Settings
 
 
 @pytest.fixture
@@ -21,6 +21,10 @@ def settings(tmp_path: Path) -> Settings:
     for name in ("train", "serve", "evaluate"):
         (container / name).write_text("#!/usr/bin/env python3\n")
         (container / name).chmod(0o755)
+    locks = tmp_path / "requirements"
+    locks.mkdir()
+    for target in TARGETS:
+        (locks / f"{target}.txt").write_text("numpy==2.4.6 \\\n    --hash=sha256:00\n")
     return Settings(tmp_path, tmp_path / "build", "mlops", "us-east-1", ("iris",))
 
 

@@ -22,6 +22,7 @@ class RegistryServer(ThreadingHTTPServer):
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.uploads = 0
+        self.sent = b""
 
     @property
     def host(self) -> str:
@@ -49,15 +50,24 @@ class _Handler(BaseHTTPRequestHandler):
         if self._allowed():
             self._answer(202, headers={"Location": f"{self.path}1?state=x"})
 
+    def do_PATCH(self) -> None:
+        if self._allowed():
+            self.server.sent = self.rfile.read(int(self.headers["Content-Length"]))
+            self._answer(202, headers={"Location": f"{self.path}2"})
+
     def do_PUT(self) -> None:
         if not self._allowed():
             return
-        content = self.rfile.read(int(self.headers["Content-Length"]))
         if "/manifests/" in self.path:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
             self.server.manifests[self.path.rsplit("/", 1)[1]] = content
         else:
             self.server.uploads += 1
-            self.server.blobs[self.path.rpartition("digest=")[2]] = content
+            digest = self.path.rpartition("digest=")[2]
+            if digest != f"sha256:{hashlib.sha256(self.server.sent).hexdigest()}":
+                self._answer(400, b'{"errors": [{"code": "DIGEST_INVALID"}]}')
+                return
+            self.server.blobs[digest] = self.server.sent
         self._answer(201)
 
     def _get(self) -> None:

@@ -30,7 +30,7 @@ def open_repository(server: RegistryServer, credentials: Credentials | None = LO
 
 
 def build(settings: Settings, target: Target = "serving") -> Any:
-    options = BuildOptions(commit=COMMIT)
+    options = BuildOptions(commit=COMMIT, created="2026-01-02T03:04:05Z")
     return build_image(settings, "iris", target, engine=None, options=options, report=lambda _line: None)
 
 

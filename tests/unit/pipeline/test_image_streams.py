@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.engine import EngineBuild, read_build_stream
 from pipeline.errors import BuildError
-from pipeline.image import BuildOptions, build_request, read_build_stream, read_push_stream
+from pipeline.image import BuildOptions, build_request
 from pipeline.settings import Settings
 
 
@@ -16,18 +17,22 @@ def ignore(_line: str) -> None:
 def test_a_build_reports_its_steps_and_gives_the_id() -> None:
     steps: list[str] = []
     stream: list[dict[str, Any]] = [
-        {"stream": "Step 1/2 : FROM scratch"},
+        {"stream": "Step 1/3 : FROM base AS first"},
         {"stream": "\n"},
-        {"stream": "Step 2/2 : COPY a b"},
+        {"stream": " ---> 0123456789ab\n"},
+        {"stream": "Step 2/3 : FROM scratch"},
+        {"stream": "Step 3/3 : COPY a b"},
+        {"stream": " ---> Using cache\n"},
+        {"stream": " ---> abcabcabcabc\n"},
         {"aux": {"ID": "sha256:abc"}},
         {"stream": "Successfully built abc\n"},
     ]
 
-    assert read_build_stream(stream, report=steps.append) == "sha256:abc"
-    assert steps == ["Step 1/2 : FROM scratch", "Step 2/2 : COPY a b"]
+    assert read_build_stream(stream, report=steps.append) == EngineBuild("sha256:abc", ("0123456789ab",))
+    assert steps == ["Step 1/3 : FROM base AS first", "Step 2/3 : FROM scratch", "Step 3/3 : COPY a b"]
 
 
-def test_a_failing_step_is_named_with_the_end_of_its_output() -> None:
+def test_a_failing_step_is_named_once_with_the_end_of_its_output() -> None:
     stream: list[dict[str, Any]] = [
         {"stream": "Step 3/9 : RUN pip install numpy"},
         {"stream": "ERROR: No matching distribution found for numpy"},
@@ -40,8 +45,10 @@ def test_a_failing_step_is_named_with_the_end_of_its_output() -> None:
     with pytest.raises(BuildError) as failure:
         read_build_stream(stream, report=ignore)
 
-    assert "failed in 'Step 3/9 : RUN pip install numpy'" in str(failure.value)
-    assert "No matching distribution found for numpy" in str(failure.value)
+    assert str(failure.value) == (
+        "The image build failed in 'Step 3/9 : RUN pip install numpy': exit code 1: "
+        "ERROR: No matching distribution found for numpy"
+    )
 
 
 def test_a_build_that_ends_without_an_image_is_an_error() -> None:
@@ -49,30 +56,9 @@ def test_a_build_that_ends_without_an_image_is_an_error() -> None:
         read_build_stream([{"stream": "Step 1/1 : FROM x"}], report=ignore)
 
 
-def test_a_push_gives_the_digest_of_the_registry() -> None:
-    stream: list[dict[str, Any]] = [
-        {"status": "Pushed"},
-        {"aux": {"Tag": "t", "Digest": "sha256:def", "Size": 1}},
-    ]
-
-    assert read_push_stream(stream, where="host/name:t") == "sha256:def"
-
-
-def test_a_refused_push_carries_the_registrys_words() -> None:
-    stream: list[dict[str, Any]] = [{"errorDetail": {}, "error": "unauthorized: authentication required"}]
-
-    with pytest.raises(BuildError, match="Could not push host/name:t: unauthorized: authentication required"):
-        read_push_stream(stream, where="host/name:t")
-
-
-def test_a_push_without_a_digest_is_an_error() -> None:
-    with pytest.raises(BuildError, match="named no digest"):
-        read_push_stream([{"status": "Pushed"}], where="host/name:t")
-
-
 def test_the_build_has_no_network_and_only_the_given_arguments(settings: Settings) -> None:
     request = build_request(
-        settings, "iris", "serving", options=BuildOptions(commit="abc", base_image="base:1")
+        settings, "iris", "serving", options=BuildOptions(commit="abc", created="", base_image="base:1")
     )
 
     assert request["network_mode"] == "none"

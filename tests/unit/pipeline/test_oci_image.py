@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import os
 import tarfile
@@ -8,40 +7,56 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.bundle import bundle_files, list_program_files
 from pipeline.errors import BuildError
-from pipeline.oci import OciImage, list_program_files, load_layout, make_image, make_layer, save_layout
-from pipeline.settings import Settings
+from pipeline.oci import BlobStore, OciImage, load_image, save_index
+from pipeline.settings import Settings, Target
+
+CREATED = "2026-01-02T03:04:05Z"
+
+
+def bundle(store: BlobStore, settings: Settings, target: Target = "training") -> OciImage:
+    files = list_program_files(settings.checkout, settings.model_folder("iris"), target=target)
+    reordered = dict(reversed(files.items()))
+    return bundle_files(store, reordered, labels={"org.mlops.model": "iris"}, created=CREATED)
 
 
 @pytest.fixture
-def image(settings: Settings) -> OciImage:
-    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
-    return make_image(files, labels={"org.mlops.model": "iris"})
+def store(tmp_path: Path) -> BlobStore:
+    return BlobStore(tmp_path / "oci")
 
 
-def test_the_same_files_give_the_same_digest_at_any_time(settings: Settings, image: OciImage) -> None:
+@pytest.fixture
+def image(store: BlobStore, settings: Settings) -> OciImage:
+    return bundle(store, settings)
+
+
+def test_the_same_files_give_the_same_digest_at_any_time_and_in_any_folder(
+    settings: Settings, image: OciImage, tmp_path: Path
+) -> None:
     for file in settings.checkout.rglob("*"):
         os.utime(file, (1, 1))
-    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
-    again = make_image(dict(reversed(files.items())), labels={"org.mlops.model": "iris"})
 
-    assert again.manifest.digest == image.manifest.digest
+    assert bundle(BlobStore(tmp_path / "elsewhere"), settings) == image
 
 
-def test_another_model_yaml_gives_another_digest(settings: Settings, image: OciImage) -> None:
+def test_another_model_yaml_gives_another_digest(
+    store: BlobStore, settings: Settings, image: OciImage
+) -> None:
     (settings.model_folder("iris") / "model.yaml").write_text("name: other\n")
-    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
 
-    assert make_image(files, labels={"org.mlops.model": "iris"}).manifest.digest != image.manifest.digest
+    assert bundle(store, settings).manifest.digest != image.manifest.digest
 
 
-def test_the_layer_holds_programs_package_and_model_and_no_other_model(settings: Settings) -> None:
+def test_the_layer_holds_programs_package_and_model_and_no_other_model(
+    store: BlobStore, settings: Settings
+) -> None:
     other = settings.model_folder("other")
     other.mkdir()
     (other / "model.yaml").write_text("name: other\n")
-    files = list_program_files(settings.checkout, settings.model_folder("iris"), target="training")
+    image = bundle(store, settings)
 
-    with tarfile.open(fileobj=io.BytesIO(make_layer(files))) as layer:
+    with tarfile.open(store.path(image.layers[0].digest)) as layer:
         modes = {entry.name: entry.mode for entry in layer}
 
     assert modes == {
@@ -60,28 +75,45 @@ def test_what_trains_is_not_in_the_serving_image(settings: Settings) -> None:
     assert "opt/program/train" not in files
 
 
-def test_the_image_says_that_it_runs_as_a_process(image: OciImage) -> None:
-    config = json.loads(image.config.content)
+def test_the_image_says_that_it_runs_as_a_process(store: BlobStore, image: OciImage) -> None:
+    config = json.loads(store.check(image.config).read_bytes())
 
     assert config["config"]["Labels"] == {"org.mlops.runtime": "process", "org.mlops.model": "iris"}
-    assert json.loads(image.manifest.content)["config"]["digest"] == image.config.digest
+    assert config["created"] == CREATED
 
 
-def test_a_kept_image_is_the_one_that_was_built(image: OciImage, tmp_path: Path) -> None:
-    save_layout(image, tmp_path / "iris.oci")
+def test_the_manifest_is_of_the_kind_that_sagemaker_takes(store: BlobStore, image: OciImage) -> None:
+    manifest = json.loads(store.check(image.manifest).read_bytes())
 
-    assert load_layout(tmp_path / "iris.oci") == image
+    assert manifest["mediaType"] == "application/vnd.docker.distribution.manifest.v2+json"
+    assert manifest["config"]["mediaType"] == "application/vnd.docker.container.image.v1+json"
+    assert manifest["layers"][0]["mediaType"] == "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
-def test_a_kept_image_that_was_changed_is_refused(image: OciImage, tmp_path: Path) -> None:
-    save_layout(image, tmp_path / "iris.oci")
-    blob = tmp_path / "iris.oci" / "blobs" / "sha256" / image.layer.digest.removeprefix("sha256:")
-    blob.write_bytes(b"something else")
+def test_a_kept_image_is_the_one_that_was_built(store: BlobStore, image: OciImage) -> None:
+    assert load_image(store, image.manifest.digest) == image
+
+
+def test_a_kept_layer_that_was_changed_is_refused(store: BlobStore, image: OciImage) -> None:
+    store.path(image.layers[0].digest).write_bytes(b"something else")
 
     with pytest.raises(BuildError, match="was changed after it was built"):
-        load_layout(tmp_path / "iris.oci")
+        store.check(image.layers[0])
 
 
-def test_an_image_that_was_never_built_is_named(tmp_path: Path) -> None:
+def test_an_image_that_was_never_built_is_named(store: BlobStore) -> None:
     with pytest.raises(BuildError, match=r"no built image in .*Run `mlops build` first"):
-        load_layout(tmp_path / "iris.oci")
+        load_image(store, f"sha256:{'0' * 64}")
+
+
+def test_the_blobs_of_earlier_images_are_dropped(
+    store: BlobStore, settings: Settings, image: OciImage
+) -> None:
+    other = bundle(store, settings, "serving")
+
+    save_index(store, {"iris-serving": other})
+
+    index = json.loads((store.folder / "index.json").read_bytes())
+    assert [entry["digest"] for entry in index["manifests"]] == [other.manifest.digest]
+    assert not store.path(image.manifest.digest).exists()
+    assert store.check(other.layers[0])

@@ -1,0 +1,100 @@
+"""The bill of materials of an image, as CycloneDX: the lock's Python packages and the base's Debian packages.
+
+Flow 1 (merge to main): beside the image, in build/sbom. The same image has the same bill.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import uuid
+from collections.abc import Iterator
+from datetime import datetime
+from email.parser import HeaderParser
+from pathlib import Path
+
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+from packaging.requirements import Requirement
+
+from pipeline.oci import BlobStore, OciImage
+
+_DPKG_STATUS = "var/lib/dpkg/status"
+_OS_RELEASE = "usr/lib/os-release"
+# What the image's Python answers to the markers of a lock.
+_IMAGE_MARKERS = {
+    "implementation_name": "cpython",
+    "os_name": "posix",
+    "platform_python_implementation": "CPython",
+    "platform_system": "Linux",
+    "python_full_version": "3.11.0",
+    "python_version": "3.11",
+    "sys_platform": "linux",
+}
+
+
+def describe_image(store: BlobStore, image: OciImage, *, lock: Path, name: str, created: str) -> Bom:
+    """`name` is the image's with its tag. An image without an operating system has no Debian packages."""
+    digest = image.manifest.digest
+    bom = Bom(
+        serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"oci:{digest}"),
+        components=[*list_python_packages(lock), *list_debian_packages(store, image)],
+    )
+    bom.metadata.timestamp = datetime.fromisoformat(created)
+    bom.metadata.component = _component(
+        PackageURL("oci", None, name.partition(":")[0], digest), type_=ComponentType.CONTAINER
+    )
+    bom.register_dependency(bom.metadata.component, bom.components)
+    return bom
+
+
+def write_sbom(file: Path, bom: Bom) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(JsonV1Dot6(bom).output_as_string(indent=2) + "\n")
+
+
+def list_python_packages(lock: Path) -> Iterator[Component]:
+    """Every package that the lock installs in the image."""
+    for line in lock.read_text().splitlines():
+        if line[:1].isalnum():
+            requirement = Requirement(line.removesuffix("\\").strip())
+            if requirement.marker is None or requirement.marker.evaluate(_IMAGE_MARKERS):
+                version = str(requirement.specifier).removeprefix("==")
+                name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+                yield _component(PackageURL("pypi", None, name, version))
+
+
+def list_debian_packages(store: BlobStore, image: OciImage) -> Iterator[Component]:
+    """Every package that dpkg knows as installed, in the layer that holds its list."""
+    files = _read_system_files(store, image)
+    if _DPKG_STATUS not in files:
+        return
+    system = dict(re.findall(r'^(\w+)="?([^"\n]*)', files.get(_OS_RELEASE, ""), re.MULTILINE))
+    distribution = f"{system.get('ID', 'debian')}-{system.get('VERSION_ID', '')}".rstrip("-")
+    for paragraph in files[_DPKG_STATUS].strip().split("\n\n"):
+        fields = HeaderParser().parsestr(paragraph)
+        if fields["Status"].endswith(" installed"):
+            qualifiers = {"arch": fields["Architecture"], "distro": distribution}
+            yield _component(
+                PackageURL(
+                    "deb", system.get("ID", "debian"), fields["Package"], fields["Version"], qualifiers
+                )
+            )
+
+
+def _read_system_files(store: BlobStore, image: OciImage) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for layer in image.layers:
+        with tarfile.open(store.path(layer.digest), mode="r|gz") as tar:
+            for entry in tar:
+                if entry.name in (_DPKG_STATUS, _OS_RELEASE) and (content := tar.extractfile(entry)):
+                    found[entry.name] = content.read().decode()
+                if _DPKG_STATUS in found:
+                    return found
+    return found
+
+
+def _component(purl: PackageURL, *, type_: ComponentType = ComponentType.LIBRARY) -> Component:
+    return Component(name=purl.name, version=purl.version, type=type_, purl=purl, bom_ref=purl.to_string())
