@@ -127,12 +127,13 @@ def build_image(
 
 
 def _kept_images(settings: Settings, store: BlobStore) -> Iterator[tuple[str, OciImage]]:
-    """The last image of every model and target that was built, by a name."""
+    """The last image of every model and target that was built and is still there, by a name."""
     for model in settings.models:
         for target in TARGETS:
             if settings.image_file(model, target).is_file():
                 image = read_image(settings, model, target)
-                yield f"{model}-{image.tag}", load_image(store, image.digest)
+                if image.digest and store.path(image.digest).is_file():
+                    yield f"{model}-{image.tag}", load_image(store, image.digest)
 
 
 def _bundle(settings: Settings, model: str, target: Target, *, options: BuildOptions) -> OciImage:
