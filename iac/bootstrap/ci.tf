@@ -8,12 +8,15 @@ locals {
     apply = "Applies the infrastructure of ${var.project} from an approved plan."
   } : name => description if var.github_repository != null }
 
+  # What other commands read: of runs, of what serves, of the ledger, of images; and what is left after a destroy.
+  not_for_plans = ["Executions", "ModelPackages", "Models", "ReadLedger", "RegistryLogin", "SeeAndStopJobs", "SeeWhereItCameFrom"]
+
   # What a refresh reads is what the deployer's statements let it read.
   plan_statements = {
     for group, statements in local.deployer_statements : group => [
       for statement in statements : merge(statement, {
         Action = [for action in statement.Action : action if can(regex(":(Describe|Get|List|Validate)", action))]
-      }) if anytrue([for action in statement.Action : can(regex(":(Describe|Get|List|Validate)", action))])
+      }) if !contains(local.not_for_plans, statement.Sid) && anytrue([for action in statement.Action : can(regex(":(Describe|Get|List|Validate)", action))])
     ]
   }
 }

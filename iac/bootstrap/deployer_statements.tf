@@ -73,8 +73,8 @@ locals {
         Effect = "Allow"
         Action = [
           "ecr:BatchCheckLayerAvailability", "ecr:BatchDeleteImage", "ecr:BatchGetImage", "ecr:CompleteLayerUpload",
-          "ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeImages", "ecr:DescribeRepositories",
-          "ecr:GetDownloadUrlForLayer", "ecr:InitiateLayerUpload", "ecr:ListImages", "ecr:ListTagsForResource",
+          "ecr:CreateRepository", "ecr:DeleteRepository", "ecr:DescribeImages",
+          "ecr:InitiateLayerUpload", "ecr:ListImages", "ecr:ListTagsForResource",
           "ecr:PutImage", "ecr:PutImageScanningConfiguration", "ecr:PutImageTagMutability", "ecr:TagResource",
           "ecr:UntagResource", "ecr:UploadLayerPart",
         ]
@@ -158,7 +158,7 @@ locals {
         Effect = "Allow"
         Action = [
           "cloudtrail:AddTags", "cloudtrail:CreateTrail", "cloudtrail:DeleteTrail",
-          "cloudtrail:GetEventSelectors", "cloudtrail:GetInsightSelectors", "cloudtrail:GetTrail",
+          "cloudtrail:GetEventSelectors",
           "cloudtrail:GetTrailStatus", "cloudtrail:ListTags", "cloudtrail:PutEventSelectors", "cloudtrail:RemoveTags",
           "cloudtrail:StartLogging", "cloudtrail:StopLogging", "cloudtrail:UpdateTrail",
         ]
@@ -180,7 +180,7 @@ locals {
         Sid    = "Queues"
         Effect = "Allow"
         Action = [
-          "sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueueTags",
+          "sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:ListQueueTags",
           "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue",
         ]
         Resource = "${local.arn.sqs}:${var.project}-*"
@@ -189,7 +189,7 @@ locals {
         Sid    = "Alarms"
         Effect = "Allow"
         Action = [
-          "cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:ListTagsForResource",
+          "cloudwatch:DeleteAlarms", "cloudwatch:ListTagsForResource",
           "cloudwatch:PutMetricAlarm", "cloudwatch:TagResource", "cloudwatch:UntagResource",
         ]
         Resource = "${local.arn.cloudwatch}:alarm:${var.project}-*"
@@ -277,22 +277,34 @@ locals {
         Resource = "*"
       },
       {
+        # What releases made: seen by the commands, removed by destroy.
         Sid    = "Models"
         Effect = "Allow"
         Action = [
-          "sagemaker:AddTags", "sagemaker:CreateModelPackageGroup", "sagemaker:DeleteEndpoint",
-          "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel", "sagemaker:DeleteModelPackage",
-          "sagemaker:DeleteModelPackageGroup", "sagemaker:DeleteTags", "sagemaker:DescribeEndpoint",
-          "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel", "sagemaker:DescribeModelPackage",
-          "sagemaker:DescribeModelPackageGroup", "sagemaker:InvokeEndpoint", "sagemaker:ListTags",
+          "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel", "sagemaker:DescribeEndpoint",
+          "sagemaker:DescribeEndpointConfig", "sagemaker:InvokeEndpoint",
         ]
-        Resource = [for kind in ["endpoint", "endpoint-config", "model", "model-package-group"] :
-        "${local.arn.sagemaker}:${kind}/${var.project}-*"]
+        Resource = [for kind in ["endpoint", "endpoint-config", "model"] : "${local.arn.sagemaker}:${kind}/${var.project}-*"]
+      },
+      {
+        Sid      = "SeeWhereItCameFrom"
+        Effect   = "Allow"
+        Action   = ["sagemaker:ListTags"]
+        Resource = "${local.arn.sagemaker}:endpoint-config/${var.project}-*"
+      },
+      {
+        Sid    = "ModelPackageGroups"
+        Effect = "Allow"
+        Action = [
+          "sagemaker:AddTags", "sagemaker:CreateModelPackageGroup", "sagemaker:DeleteModelPackageGroup", "sagemaker:DeleteTags",
+          "sagemaker:DescribeModelPackageGroup", "sagemaker:ListTags",
+        ]
+        Resource = "${local.arn.sagemaker}:model-package-group/${var.project}-*"
       },
       {
         Sid      = "ModelPackages"
         Effect   = "Allow"
-        Action   = ["sagemaker:DeleteModelPackage", "sagemaker:DescribeModelPackage", "sagemaker:ListTags"]
+        Action   = ["sagemaker:DeleteModelPackage", "sagemaker:DescribeModelPackage"]
         Resource = "${local.arn.sagemaker}:model-package/${var.project}-*/*"
       },
     ]

@@ -65,14 +65,16 @@ locals {
     {
       Sid    = "SeeWhatServes"
       Effect = "Allow"
-      Action = [
-        "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel",
-        "sagemaker:DescribeModelPackage", "sagemaker:ListTags",
-      ]
+      Action = ["sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModelPackage"]
       Resource = concat(local.model_packages, [
-        for pair in setproduct(["endpoint", "endpoint-config", "model"], local.prefixes) :
-        "${local.arn.sagemaker}:${pair[0]}/${pair[1]}-*"
+        for pair in setproduct(["endpoint", "endpoint-config"], local.prefixes) : "${local.arn.sagemaker}:${pair[0]}/${pair[1]}-*"
       ])
+    },
+    {
+      Sid      = "SeeWhereItCameFrom"
+      Effect   = "Allow"
+      Action   = ["sagemaker:ListTags"]
+      Resource = [for prefix in local.prefixes : "${local.arn.sagemaker}:endpoint-config/${prefix}-*"]
     },
     {
       Sid      = "SeeWhoApproved"
