@@ -225,6 +225,8 @@ def initialise_once(terraform: Terraform, backend: Mapping[str, str], *, version
     file = terraform.data_dir / "initialised"
     if file.is_file() and file.read_text() == stamp:
         return
+    # The workspace chosen last: init asks a person when the backend, made anew, does not have it.
+    (terraform.data_dir / "environment").unlink(missing_ok=True)
     with _locked(terraform.data_dir.parent / "init.lock"):
         terraform.init(backend)
     file.write_text(stamp)

@@ -66,6 +66,16 @@ def test_init_runs_once_until_the_lock_changes(workshop: Workshop, fake_terrafor
     assert [call.split()[0] for call in fake_terraform.calls] == ["init", "init"]
 
 
+def test_a_workspace_that_a_new_backend_may_lack_is_forgotten_before_init(workshop: Workshop) -> None:
+    chosen = workshop.settings.build / "terraform" / STAGING.name / "environment"
+    chosen.parent.mkdir(parents=True)
+    chosen.write_text("staging")
+
+    open_stack(workshop, STAGING)
+
+    assert not chosen.exists()
+
+
 def test_the_workspace_is_the_environment(workshop: Workshop, fake_terraform: FakeTerraform) -> None:
     terraform = open_stack(workshop, STAGING)
 
