@@ -30,6 +30,9 @@ MUTANTS = {
     "bootstrap": Mutant(
         "deployer_statements.tf", '"iam:PermissionsBoundary"', '"aws:Any"', "role without the boundary"
     ),
+    "modules/container_role": Mutant(
+        "role.tf", ': ["kms:Decrypt"]', ': ["kms:Decrypt", "kms:GenerateDataKey"]', "it writes nothing"
+    ),
     "core": Mutant("repositories.tf", '"IMMUTABLE"', '"MUTABLE"', "Tags must be immutable"),
     "environment": Mutant(
         "variables.tf", "var.environment == terraform.workspace", 'var.environment != ""', "Missing expected"

@@ -1,4 +1,6 @@
-mock_provider "aws" {}
+mock_provider "aws" {
+  source = "../../testing"
+}
 
 variables {
   context = {
@@ -36,4 +38,12 @@ run "a_log_group_of_something_else_is_refused" {
   }
 
   expect_failures = [var.log_group]
+}
+
+run "the_example_is_planned" {
+  command = plan
+
+  module {
+    source = "./examples/basic"
+  }
 }
