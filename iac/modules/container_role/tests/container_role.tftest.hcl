@@ -40,10 +40,11 @@ run "a_log_group_of_something_else_is_refused" {
   expect_failures = [var.log_group]
 }
 
-run "the_example_is_planned" {
+run "the_example_plans" {
   command = plan
 
   module {
     source = "./examples/basic"
   }
+  providers = { aws = aws }
 }
