@@ -15,8 +15,8 @@ locals {
   plan_statements = {
     for group, statements in local.deployer_statements : group => [
       for statement in statements : merge(statement, {
-        Action = [for action in statement.Action : action if can(regex(":(Describe|Get|List|Validate)", action))]
-      }) if !contains(local.not_for_plans, statement.Sid) && anytrue([for action in statement.Action : can(regex(":(Describe|Get|List|Validate)", action))])
+        Action = [for action in statement.Action : action if can(regex(":(Describe|Get|List|Validate|View)", action))]
+      }) if !contains(local.not_for_plans, statement.Sid) && anytrue([for action in statement.Action : can(regex(":(Describe|Get|List|Validate|View)", action))])
     ]
   }
 }

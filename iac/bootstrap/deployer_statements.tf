@@ -290,7 +290,7 @@ locals {
         Sid      = "SeeWhereItCameFrom"
         Effect   = "Allow"
         Action   = ["sagemaker:ListTags"]
-        Resource = "${local.arn.sagemaker}:endpoint-config/${var.project}-*"
+        Resource = [for kind in ["endpoint", "endpoint-config"] : "${local.arn.sagemaker}:${kind}/${var.project}-*"]
       },
       {
         Sid    = "ModelPackageGroups"

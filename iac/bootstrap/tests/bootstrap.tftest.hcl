@@ -51,7 +51,7 @@ run "ci_roles_are_pinned_to_the_repository_and_its_environments" {
     condition = alltrue(flatten([
       for policy in aws_iam_policy.ci_plan : [
         for statement in jsondecode(policy.policy).Statement : [
-          for action in statement.Action : can(regex(":(Describe|Get|List|Validate)", action))
+          for action in statement.Action : can(regex(":(Describe|Get|List|Validate|View)", action))
         ]
       ]
     ]))

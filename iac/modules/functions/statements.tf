@@ -21,7 +21,7 @@ locals {
   scaling = "arn:${var.context.partition}:application-autoscaling:${var.context.region}:${var.context.account_id}:scalable-target/*"
 
   # Those that write objects.
-  writers = ["validate", "authorise", "record"]
+  writers = ["validate", "authorise", "record", "expire"]
   encrypt = {
     Sid      = "Encrypt"
     Effect   = "Allow"
@@ -298,16 +298,27 @@ locals {
         Effect = "Allow"
         Action = [
           "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel",
-          "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:ListTags",
+          "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig",
         ]
         Resource = values(local.released)
       },
       {
-        # Scalable targets have ids that nobody chooses.
+        Sid      = "SeeWhatWentBefore"
+        Effect   = "Allow"
+        Action   = ["sagemaker:ListTags"]
+        Resource = local.released["endpoint-config"]
+      },
+      {
+        Sid      = "FindScaling"
+        Effect   = "Allow"
+        Action   = ["application-autoscaling:DescribeScalableTargets"]
+        Resource = "*"
+      },
+      {
         Sid      = "StopScaling"
         Effect   = "Allow"
-        Action   = ["application-autoscaling:DeregisterScalableTarget", "application-autoscaling:DescribeScalableTargets"]
-        Resource = "*"
+        Action   = ["application-autoscaling:DeregisterScalableTarget"]
+        Resource = local.scaling
       },
     ])
 
