@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from random import randint
 from typing import Literal
@@ -35,14 +36,13 @@ class ProcessRuntime:
     def __init__(self, folder: Path):
         self._folder = find_programs(folder)
         self._work = Path(tempfile.mkdtemp(prefix="check-image-"))
-        self._count = 0
+        self._started: list[ProcessProgram] = []
 
     def start(self, launch: Launch) -> ProcessProgram:
         program = self._folder / launch.command
         if not program.is_file():
             raise StartError(f"There is no program {launch.command} in {self._folder}.")
-        self._count += 1
-        home = self._work / str(self._count)
+        home = self._work / str(len(self._started) + 1)
         tree = home / "ml"
         shutil.copytree(launch.tree, tree)
         address = _free_address()
@@ -60,9 +60,12 @@ class ProcessRuntime:
                 )
             except OSError as error:
                 raise StartError(f"{program} cannot be run: {error.strerror}.") from error
-        return ProcessProgram(process, address, tree, log)
+        self._started.append(ProcessProgram(process, address, tree, log))
+        return self._started[-1]
 
     def close(self) -> None:
+        for program in self._started:
+            program.remove()
         shutil.rmtree(self._work)
 
     def _environment(self, launch: Launch, tree: Path, address: Address) -> dict[str, str]:
@@ -88,6 +91,7 @@ class ProcessProgram:
         self._process = process
         self._tree = tree
         self._log = log
+        self._ended = False
         self.address = address
 
     def wait(self, timeout_s: float) -> int | None:
@@ -124,10 +128,12 @@ class ProcessProgram:
         self._process.wait()
 
     def _kill_group(self) -> None:
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
+        """Once: the number may belong to somebody else's processes later."""
+        if self._ended:
             return
+        self._ended = True
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def find_programs(folder: Path) -> Path:

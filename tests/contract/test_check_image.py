@@ -184,3 +184,16 @@ def test_a_folder_without_programs_is_refused(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "neither `serve` nor `train`" in done.stderr
+
+
+def test_nothing_that_it_started_is_left(model: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = programs(tmp_path_factory, "corpus_broken", "Good")
+
+    examine(folder, Material(model=model, sample=SAMPLE), part="serving")
+
+    assert str(folder) not in running_commands()
+
+
+def running_commands() -> str:
+    """The command lines of all processes."""
+    return subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
