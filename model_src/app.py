@@ -168,11 +168,12 @@ class ModelApp:
     def _execution_parameters(self) -> bytes:
         """How batch transform is to ask; concurrency times payload may be 100 MB at most."""
         megabytes = self._options.max_body_bytes // MEBIBYTE
+        workers = min(self._options.workers, MAX_PAYLOAD_MB)
         return orjson.dumps(
             {
-                "MaxConcurrentTransforms": self._options.workers,
+                "MaxConcurrentTransforms": workers,
                 "BatchStrategy": "MULTI_RECORD",
-                "MaxPayloadInMB": max(1, min(megabytes, MAX_PAYLOAD_MB // self._options.workers)),
+                "MaxPayloadInMB": max(1, min(megabytes, MAX_PAYLOAD_MB // workers)),
             }
         )
 

@@ -167,5 +167,7 @@ def _code(feature: Feature, codes: Mapping[str, float], value: object, row: int)
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -87,7 +87,7 @@ class RequestParser:
         header = [name.strip() for name in first.decode("utf-8-sig", errors="replace").split(",")]
         order = self._order(header)
         lines = rest if order else body
-        if not lines.strip():
+        if not lines.strip() or not lines.isascii():  # it takes other blanks for blanks, in any encoding
             return None
         try:
             numbers = np.loadtxt(io.BytesIO(lines), delimiter=",", comments=None, ndmin=2)
@@ -316,10 +316,11 @@ def _refuse_duplicates(texts: Sequence[bytes], keys: int) -> None:
 
 
 def _refuse_duplicate(pairs: list[tuple[str, Any]]) -> None:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
+    seen = set()
+    for name, _ in pairs:
+        if name in seen:
             raise RequestError(400, f"An object has the key '{name[:100]}' twice.")
+        seen.add(name)
 
 
 def _encode_column(feature: Feature, cells: Sequence[Any], encode: _Encode) -> Numbers:

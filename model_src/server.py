@@ -37,6 +37,7 @@ from model_src.inspection import inspect_artefact
 from model_src.predictor import load_predictor
 
 _KILL_S = 25  # SageMaker kills 30 s after SIGTERM
+_ANNOUNCER_END_S = 10
 _SILENT_LOAD_S = 0.5  # a load that takes longer is announced; most take some milliseconds
 _CONNECTIONS = 10_000  # of each worker; a slow one costs some kilobytes
 _IDLE_S = (
@@ -153,16 +154,23 @@ def _announced_load(settings: Settings) -> Iterator[None]:
     """Has every request answered 503 as long as the body runs, if it runs for longer than a moment."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # no request is in hand yet
     announcer = get_context("fork").Process(target=_announce_load, args=(settings,))
+    # Held back until the new process has a handler of its own: in the one it inherits, while it is still being
+    # forked, Python drops the SystemExit, and the process would stay for good.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     announcer.start()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
         announcer.terminate()
+        announcer.join(_ANNOUNCER_END_S)
+        announcer.kill()
         announcer.join()
 
 
 def _announce_load(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     time.sleep(_SILENT_LOAD_S)
     _serve(ModelApp("The model is being loaded."), settings, workers=1)
 

@@ -109,12 +109,13 @@ def ask(method: str, path: str, body: bytes = b"", *, port: int = PORT, **header
         connection.close()
 
 
-def wait_for_ping(wanted: int = 200, *, port: int = PORT, limit_s: float = 15) -> float:
-    """Seconds until /ping answers `wanted`."""
+def wait_for_ping(wanted: int = 200, *, saying: bytes = b"", port: int = PORT, limit_s: float = 30) -> float:
+    """Seconds until /ping answers `wanted`, with `saying` in its body."""
     started = time.monotonic()
     while time.monotonic() - started < limit_s:
         try:
-            if ask("GET", "/ping", port=port)[0] == wanted:
+            status, body = ask("GET", "/ping", port=port)
+            if status == wanted and saying in body:
                 return time.monotonic() - started
         except (OSError, http.client.HTTPException):
             pass

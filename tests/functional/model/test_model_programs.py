@@ -146,13 +146,24 @@ def test_a_server_without_a_model_stays_up_and_says_503(tmp_path: Path) -> None:
     programs = lay_out(tmp_path, "iris")
 
     with programs.serving() as process:
-        wait_for_ping(503)
-        time.sleep(0.3)
-        status, body = ask("GET", "/ping")
+        wait_for_ping(503, saying=b"There is no model.json")
         alive = process.poll() is None
 
-    assert (status, alive) == (503, True)
-    assert b"There is no model.json" in body
+    assert alive
+
+
+def test_a_server_without_a_model_ends_when_it_is_told_to_however_often_it_starts(tmp_path: Path) -> None:
+    """What announces a load is ended while it is still being forked, or a moment later."""
+    programs = lay_out(tmp_path, "iris")
+    codes = []
+
+    for _ in range(10):
+        with programs.serving() as process:
+            wait_for_ping(503, saying=b"There is no model.json")
+            process.terminate()
+            codes.append(process.wait(timeout=30))
+
+    assert codes == [0] * 10
 
 
 SLOW_FIRST_LOAD = """

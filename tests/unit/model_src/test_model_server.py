@@ -236,6 +236,7 @@ def test_a_client_without_a_wish_gets_the_default_that_sagemaker_names(
         ('{"instances": [], "more": 1}', "not one with one of instances"),
         (f'{{"instances": [{ROW}], "instances": [{ROW}]}}', "An object has the key 'instances' twice"),
         ('[{"area": 1, "area": 2, "district": "a:b"}]', "An object has the key 'area' twice"),
+        ("[[" + "[" * 1000 + "]" * 1000 + ', 2, "gas", "north"]]', "a list is not a number"),
         ("[" + "[" * 900 + '{"a": 1}' + "]" * 900 + "]", "Instance 0 has 1 values"),
         ('[{"area": 1' + "0" * 5000 + ', "district": "x:y"}]', "The body is not JSON"),
         ('{"dataframe_split": [1]}', 'not an object with "columns" and "data"'),
@@ -248,7 +249,7 @@ def test_a_client_without_a_wish_gets_the_default_that_sagemaker_names(
         (f'[{ROW}, {{"area": 1}}]', "Instance 1, column 'district': a value is missing"),
         ('[["50", 2, "gas", "north"]]', "Instance 0, column 'area': '50' is not a number"),
         ('[[true, 2, "gas", "north"]]', "column 'area': True is not a number"),
-        ('[[[1], 2, "gas", "north"]]', "column 'area': [1] is not a number"),
+        ('[[[1], 2, "gas", "north"]]', "column 'area': a list is not a number"),
         ('[[NaN, 2, "gas", "north"]]', "The body is not JSON"),
         ('[[1e999, 2, "gas", "north"]]', "The body is not JSON"),
         ('[[1e39, 2, "gas", "north"]]', "column 'area': 1e+39 is no finite 32-bit number"),
@@ -440,7 +441,7 @@ def test_execution_parameters_stay_within_batch_transforms_limit(
 
     assert status == 200
     assert answer == {
-        "MaxConcurrentTransforms": workers,
+        "MaxConcurrentTransforms": min(workers, 100),  # times 1 MB
         "BatchStrategy": "MULTI_RECORD",
         "MaxPayloadInMB": offered_mb,
     }
