@@ -154,8 +154,8 @@ def _announced_load(settings: Settings) -> Iterator[None]:
     """Has every request answered 503 as long as the body runs, if it runs for longer than a moment."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # no request is in hand yet
     announcer = get_context("fork").Process(target=_announce_load, args=(settings,))
-    # Held back until the new process has a handler of its own: in the one it inherits, while it is still being
-    # forked, Python drops the SystemExit, and the process would stay for good.
+    # Held back until the new process has its own handler: while it is still being forked, Python drops the
+    # SystemExit of the one it inherits, and the process would stay for good.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     announcer.start()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
