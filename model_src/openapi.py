@@ -88,7 +88,7 @@ def _schemas(card: Card) -> dict[str, Any]:
         "properties": {
             "columns": {"const": list(by_name), "description": "In any order; data's is the same."},
             "data": {"type": "array", "minItems": 1, "items": row},
-            "index": {"type": "array"},
+            "index": {},  # whatever it is, it is not read
         },
         "additionalProperties": False,
     }

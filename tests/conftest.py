@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 
 import docker
+import hypothesis
 import pytest
 from docker.errors import DockerException
+
+# The same examples each time: a change is judged by what it changes. benchmarks/fuzz.py draws new ones.
+hypothesis.settings.register_profile("steady", derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 
 def engine_answers() -> bool:
