@@ -26,6 +26,9 @@ from kept_demo import Deployment
 from ministack.core.iam_evaluator import ParsedStatement, evaluate
 from role_table import DOCUMENT, render, replace_table
 
+# The calls are the same whichever way images run; one runtime is enough.
+pytestmark = pytest.mark.parametrize("runtime", ["process"], indirect=True, scope="session")
+
 ONLY_ON_AWS = HERE / "only_on_aws.yaml"
 # Statements that look for what is there, and so ask about everything.
 INVENTORIES = ("FindResources", "SeeNetworks")
