@@ -26,8 +26,14 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What judges the whole record comes after everything that adds to it."""
-    items.sort(key=lambda item: "record" in getattr(item, "fixturenames", ()))
+    """What judges the whole record comes after everything that adds to it, and before the next runtime."""
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        callspec = getattr(item, "callspec", None)
+        is_container = callspec is not None and callspec.params.get("runtime") == "container"
+        return is_container, "record" in getattr(item, "fixturenames", ())
+
+    items.sort(key=order)
 
 
 @pytest.fixture(scope="session")
