@@ -1,8 +1,9 @@
-"""EC2: a security group's rule for a prefix list reads back with the list.
+"""EC2: a rule for a prefix list reads back with the list; a rule for all protocols has no ports.
 
 AWS: AuthorizeSecurityGroupIngress and -Egress take prefix lists, and DescribeSecurityGroupRules gives the one
-    of each rule [API pages of IpPermission and SecurityGroupRule].
-ministack: reads no prefix list of a request and writes none, so that Terraform replaces the rule for ever.
+    of each rule [API pages of IpPermission and SecurityGroupRule]. Ports mean nothing for all protocols.
+ministack: reads no prefix list of a request and writes none, so that Terraform replaces the rule for ever. A
+    rule with ports is another one to it, so that Terraform cannot revoke what every new group has.
 Hook: `services/ec2.py::_parse_ip_permissions`, `::_sg_rule_xml`.
 """
 
@@ -25,6 +26,9 @@ def apply() -> None:
         rules = parse(params, prefix)
         for number, rule in enumerate(rules, start=1):
             rule["PrefixListIds"] = _prefix_lists(params, f"{prefix}.{number}.PrefixListIds")
+            if rule.get("IpProtocol") == "-1":
+                rule.pop("FromPort", None)
+                rule.pop("ToPort", None)
         return rules
 
     def xml_of(group: str, rule: dict[str, Any], is_egress: bool = False) -> str:

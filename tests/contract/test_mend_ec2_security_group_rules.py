@@ -42,3 +42,23 @@ def test_the_list_is_read_back() -> None:
 
     assert rule["PrefixListId"] == rule["list"]
     assert (rule["Description"], rule["FromPort"], rule["IsEgress"]) == ("S3", 443, True)
+
+
+def ways_out_after_revoking(server: Server) -> list[Any]:
+    """What is left of a new group's rules once Terraform has revoked the one for everything, as it does."""
+    ec2 = server.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    group = ec2.create_security_group(GroupName=unique("group"), Description="test", VpcId=vpc)["GroupId"]
+    everything = {"IpProtocol": "-1", "FromPort": 0, "ToPort": 0, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.revoke_security_group_egress(GroupId=group, IpPermissions=[everything])
+    (found,) = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+    left: list[Any] = found["IpPermissionsEgress"]
+    return left
+
+
+def test_ministack_still_keeps_the_rule_for_everything() -> None:
+    assert len(ways_out_after_revoking(plain())) == 1
+
+
+def test_the_rule_for_everything_is_revoked() -> None:
+    assert ways_out_after_revoking(mended()) == []
