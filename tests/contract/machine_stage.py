@@ -27,9 +27,9 @@ CHECKOUT = Path(__file__).parents[2]
 HANDLERS = {
     "staging": [
         "claim", "validate", "judge", "open_gate", "answer_gate",
-        "authorise", "deploy", "smoke", "rollback", "record",
+        "authorise", "deploy", "smoke", "scale", "rollback", "record",
     ],
-    "production": ["authorise", "deploy", "smoke", "rollback", "record"],
+    "production": ["authorise", "deploy", "smoke", "scale", "rollback", "record"],
 }  # fmt: skip
 GOOD = b"length,species\n1,cat\n2,hen\n"
 MODEL: dict[str, Any] = {

@@ -11,7 +11,17 @@ import pytest
 from iac_copy import IAC, ROOTS, IacCopy
 
 REFUSALS = tomllib.loads((IAC / "testing" / "refusals.toml").read_text())
-CASES = [(root, case["refused"], case["given"]) for root in ROOTS for case in REFUSALS[root]]
+CASES = [
+    pytest.param(
+        root,
+        case["refused"],
+        case["given"],
+        case.get("workspace", "staging"),
+        id=f"{root}: {case['refused']}",
+    )
+    for root in ROOTS
+    for case in REFUSALS[root]
+]
 IMAGE = f"registry.example/mlops-iris@sha256:{'a' * 64}"
 GOOD: dict[str, dict[str, Any]] = {
     "bootstrap": {"deployer_principals": ["arn:aws:iam::123456789012:user/carol"]},
@@ -41,11 +51,10 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> IacCopy:
     return copy
 
 
-def plan(copy: IacCopy, root: str, given: dict[str, Any]) -> str:
+def plan(copy: IacCopy, root: str, given: dict[str, Any], workspace: str = "staging") -> str:
     """What Terraform says."""
     (copy.iac / root / "given.auto.tfvars.json").write_text(json.dumps(GOOD[root] | given))
-    workspace = "staging" if root == "environment" else None
-    return copy.run(root, "plan", "-input=false", workspace=workspace)
+    return copy.run(root, "plan", "-input=false", workspace=workspace if root == "environment" else None)
 
 
 @pytest.mark.terraform
@@ -57,11 +66,11 @@ def test_good_input_is_taken(variables: IacCopy, root: str) -> None:
 
 
 @pytest.mark.terraform
-@pytest.mark.parametrize(("root", "refused", "given"), CASES, ids=[f"{c[0]}: {c[1]}" for c in CASES])
+@pytest.mark.parametrize(("root", "refused", "given", "workspace"), CASES)
 def test_wrong_input_is_refused_with_the_rule(
-    variables: IacCopy, root: str, refused: str, given: dict[str, Any]
+    variables: IacCopy, root: str, refused: str, given: dict[str, Any], workspace: str
 ) -> None:
     with pytest.raises(AssertionError) as told:
-        plan(variables, root, given)
+        plan(variables, root, given, workspace)
 
     assert refused in " ".join(str(told.value).split())
