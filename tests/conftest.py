@@ -21,7 +21,16 @@ def engine_answers() -> bool:
         return False
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are CPUs: much of the suite waits for something to start or to end."""
+    return min(4, len(os.sched_getaffinity(0)) + 1)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_place)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_runtime(item) or item.nodeid.partition("::")[0]))
     marked = [item for item in items if item.get_closest_marker("engine")]
     if not marked or engine_answers():
         return
@@ -31,3 +40,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         )
     for item in marked:
         item.add_marker(pytest.mark.skip(reason="no container engine answers"))
+
+
+def _place(item: pytest.Item) -> tuple[bool, bool, bool]:
+    """Whole deployments first: they take longest, and no worker should be left alone with one at the end.
+
+    What judges a deployment's whole record comes after everything that adds to it.
+    """
+    runtime = _runtime(item)
+    return runtime is None, runtime == "container", "record" in getattr(item, "fixturenames", ())
+
+
+def _runtime(item: pytest.Item) -> str | None:
+    """Of the deployment that the test works on."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("runtime") if callspec else None

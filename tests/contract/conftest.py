@@ -6,7 +6,8 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from local_aws import LocalAws, create_role, free_port
+from local_aws import LocalAws, create_role
+from ports import free_port
 from process_image import push_process_image
 
 from localaws import control

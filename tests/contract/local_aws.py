@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 import json
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +14,6 @@ from process_image import RegistryClient
 
 from localaws import profiles
 from localaws.settings import ACCOUNT_ID, REGION, Settings
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class LocalAws:

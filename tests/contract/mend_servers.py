@@ -25,6 +25,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from ports import free_port
 
 from localaws.certificates import write_certificates
 from localaws.control import INHERITED
@@ -204,7 +205,7 @@ def _client_keys(credentials: dict[str, str]) -> dict[str, str]:
 def _start(prelude: str) -> Server:
     folder = Path(tempfile.mkdtemp(prefix="mends-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    settings = Settings(_free_port(), folder, "process")
+    settings = Settings(free_port(), folder, "process")
     write_certificates(settings)
     root = {"aws_access_key_id": "AKIAROOTOFTHETESTS00", "aws_secret_access_key": "not-a-secret"}
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
@@ -225,12 +226,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_listening(port: int, process: subprocess.Popen[bytes], log_file: Path) -> None:

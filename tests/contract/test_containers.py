@@ -14,7 +14,8 @@ from typing import Any
 import docker
 import pytest
 from docker.errors import ImageNotFound
-from local_aws import LocalAws, create_role, free_port, wait_until
+from local_aws import LocalAws, create_role, wait_until
+from ports import free_port
 from process_image import push_process_image
 
 from localaws import control

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from local_aws import LocalAws, create_role, free_port, wait_until
+from local_aws import LocalAws, create_role, wait_until
+from ports import free_port
 
 from localaws import control
 from localaws.settings import ACCOUNT_ID, REGION, Recording, Settings

@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 from botocore.exceptions import ClientError, EndpointConnectionError
-from local_aws import LocalAws, create_role, free_port, wait_until
+from local_aws import LocalAws, create_role, wait_until
+from ports import free_port
 from process_image import push_process_image
 
 from localaws import control

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 from iam_proof import Record, parse_roles, read_calls, read_policies
 from kept_demo import PLANTED_SECRET, ROOT, Deployment
+from ports import free_port
 
 from localaws.mends import iam_conditions
 
@@ -23,17 +23,6 @@ from localaws.mends import iam_conditions
 def runtime(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What judges the whole record comes after everything that adds to it, and before the next runtime."""
-
-    def order(item: pytest.Item) -> tuple[bool, bool]:
-        callspec = getattr(item, "callspec", None)
-        is_container = callspec is not None and callspec.params.get("runtime") == "container"
-        return is_container, "record" in getattr(item, "fixturenames", ())
-
-    items.sort(key=order)
 
 
 @pytest.fixture(scope="session")
@@ -66,12 +55,6 @@ def record(deployment: Deployment) -> Record:
     (deployment.build_dir / "record.json").write_text(json.dumps(kept))
     iam_conditions.apply()
     return Record(parse_roles(policies), calls)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def run_demo(place: Deployment, *options: str) -> None:

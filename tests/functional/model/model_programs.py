@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 ROOT = Path(__file__).parents[3]
 MODELS = ROOT / "model_src" / "models"
-PORT = int(os.environ.get("MLOPS_TEST_PORT", "4645"))
+PORT = free_port()
 
 
 @dataclass(frozen=True)
