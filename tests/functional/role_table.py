@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The table of roles in docs/infrastructure.md, from the policies that a deployment really had.
 
-python tests/functional/role_table.py     writes it, from build/test/*/record.json of the last functional run
+python tests/functional/role_table.py     writes it, from the record of the last functional run
 """
 
 from __future__ import annotations
@@ -14,18 +14,25 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs" / "infrastructure.md"
+# The runtime whose record test_permissions.py judges; another's may be older.
+RECORD = ROOT / "build" / "test" / "process" / "record.json"
 BEGIN, END = "<!-- roles: begin -->\n", "<!-- roles: end -->\n"
 
 
 def render(roles: Mapping[str, Mapping[str, Any]]) -> str:
-    """A row for each actor; the same one of another environment or model has no row of its own."""
-    rows: dict[str, tuple[str, dict[str, None]]] = {}
+    """A row for each actor; the same one of another environment or model has no row of its own.
+
+    IAM lists a role's policies in the order they were made in, and Terraform makes them side by side: sorted.
+    """
+    rows: dict[str, tuple[str, set[str]]] = {}
     for name, role in sorted(roles.items()):
         actor = re.sub("-iris$", "-MODEL", re.sub("-(staging|production)-", "-ENVIRONMENT-", name))
-        _, told = rows.setdefault(actor, (_taken_on_by(role["trust"]), {}))
-        told |= {_words(s["Sid"]): None for policy in role["policies"] for s in policy["Statement"]}
+        _, told = rows.setdefault(actor, (_taken_on_by(role["trust"]), set()))
+        told |= {_words(s["Sid"]) for policy in role["policies"] for s in policy["Statement"]}
     lines = ["| role | taken on by | may |", "|---|---|---|"]
-    lines += [f"| `{actor}` | {who} | {', '.join(told)} |" for actor, (who, told) in sorted(rows.items())]
+    lines += [
+        f"| `{actor}` | {who} | {', '.join(sorted(told))} |" for actor, (who, told) in sorted(rows.items())
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -53,5 +60,5 @@ def _words(sid: str) -> str:
 
 
 if __name__ == "__main__":
-    record = json.loads(next((ROOT / "build" / "test").glob("*/record.json")).read_text())
+    record = json.loads(RECORD.read_text())
     DOCUMENT.write_text(replace_table(DOCUMENT.read_text(), render(record["roles"])))
