@@ -16,3 +16,12 @@ output "pipeline" {
     }
   }
 }
+
+# No resource of Terraform's says it: endpoints belong to releases. A plan's cost is told from it.
+output "endpoint_instances" {
+  description = "What a release runs, by model: instance_type and the instance_count that its endpoint starts with."
+  value = {
+    for model, settings in var.models :
+    model => { instance_type = settings.serving.instance_type, instance_count = local.instance_counts[model] }
+  }
+}

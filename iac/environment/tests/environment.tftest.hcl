@@ -59,6 +59,10 @@ run "three_models_are_three_entries_of_a_map" {
     condition     = output.pipeline.models.diabetes.endpoint_name == "mlops-staging-diabetes" && length(module.trigger) == 3
     error_message = "Each model has an endpoint name and a trigger of its own."
   }
+  assert {
+    condition     = output.endpoint_instances.diabetes == { instance_type = "ml.m5.large", instance_count = 3 }
+    error_message = "What a release runs is told, for the cost of a plan."
+  }
 }
 
 run "another_environments_variables_are_refused" {
