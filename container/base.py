@@ -1,6 +1,7 @@
-"""Takes out of the base image what only installs or tests; run as root in a stage of the Dockerfile.
+"""Takes out of the base image what only installs or tests, and lays out the rest: `base.py FOLDER`.
 
-What a Debian package put there is removed with the package, so that dpkg's list stays true.
+Run as root in a stage of the Dockerfile. What a Debian package put there is removed with the package, so that
+dpkg's list stays true.
 """
 
 from __future__ import annotations
@@ -18,11 +19,18 @@ INSTALLERS = [
     *("apt", "debconf", "perl-base"),
 ]
 # What they say differs from one build to the next.
-TRACES = ["var/log/*", "var/cache/ldconfig/*", "var/cache/debconf", "var/lib/dpkg/*-old", "root/.cache"]
+TRACES = [
+    "tmp/*",
+    "var/log/*",
+    "var/cache/ldconfig/*",
+    "var/cache/debconf",
+    "var/lib/dpkg/*-old",
+    "root/.cache",
+]
 UNUSED_MODULES = ["ensurepip", "idlelib", "lib2to3", "pydoc_data", "test", "tkinter", "turtledemo"]
 
 
-def main() -> None:
+def main(target: Path) -> None:
     remove_debian_packages()
     if importlib.util.find_spec("pip"):
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "uninstall", "--yes", "--quiet"]
@@ -38,6 +46,21 @@ def main() -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     # Nothing in the image needs another user's rights.
     subprocess.run("find / -xdev -type f -perm /6000 -exec chmod a-s {} +", shell=True, check=True)  # noqa: S602
+    lay_out(target)
+
+
+def lay_out(target: Path) -> None:
+    """Everything but what the engine mounts into this container: /proc, and files that name this machine."""
+    mounts = {Path(line.split()[4]) for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    parts = {path for path in Path("/").iterdir() if path != target and path.name != ".dockerenv"}
+    target.mkdir()
+    subprocess.run(["cp", "--archive", *sorted(parts - mounts), target], check=True)
+    for mount in sorted(mounts):
+        copied = target / mount.relative_to("/")
+        if copied.is_file():
+            copied.write_bytes(b"")
+        elif mount in parts:
+            copied.mkdir()
 
 
 def remove_debian_packages() -> None:
@@ -51,4 +74,4 @@ def remove_debian_packages() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))
