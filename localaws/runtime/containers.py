@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from docker.models.containers import Container
 
 from localaws.engine import LABEL, label_filter, label_of, remove_labelled
 from localaws.runtime.archives import extract, pack, read_chunks
-from localaws.runtime.errors import ClientFaultError
+from localaws.runtime.errors import ClientFaultError, EngineError
 from localaws.runtime.images import Image
 from localaws.runtime.workload import ML_ROOT, Workload
 from localaws.settings import HOST, Settings
@@ -40,10 +42,13 @@ class ContainerRuntime:
             arguments = {"network": self._serving_network(), "ports": {SERVE_PORT: (HOST, None)}}
         if workload.entrypoint:
             arguments["entrypoint"] = list(workload.entrypoint)
+        # A name of ours, by which it is found when the engine makes it and its answer is lost.
+        name = f"localaws-{uuid.uuid4().hex}"
         try:
             container = self._client.containers.create(
                 workload.image.pinned_uri,
                 list(workload.arguments),
+                name=name,
                 environment=workload.environment,
                 labels={**self._label, "org.mlops.localaws.workload": workload.name},
                 security_opt=["no-new-privileges"],
@@ -51,19 +56,23 @@ class ContainerRuntime:
                 detach=True,
                 **arguments,
             )
-        except APIError as error:
-            raise _cannot_start(workload, error) from error
-        running = ContainerRunning(container, workload)
-        try:
+            running = ContainerRunning(container, workload)
             running.launch(log)
         except APIError as error:
-            running.remove()
+            self._remove(name)
             raise _cannot_start(workload, error) from error
+        except requests.RequestException as error:
+            self._remove(name)
+            raise EngineError(f"{workload.name} was not started: {error}") from error
         return running
 
     def remove_all(self) -> None:
         """Removes every container and network of this server."""
         remove_labelled(self._client, self._label)
+
+    def _remove(self, name: str) -> None:
+        with suppress(NotFound):
+            self._client.containers.get(name).remove(force=True, v=True)
 
     def _pull(self, image: Image) -> None:
         try:

@@ -18,3 +18,10 @@ class ClientFaultError(JobError):
 
     def __init__(self, message: str):
         super().__init__(f"ClientError: {message}")
+
+
+class EngineError(JobError):
+    """The container engine failed, which is nobody's fault who asked for something."""
+
+    def __init__(self, message: str):
+        super().__init__(f"InternalServerError: the container engine failed: {message}")
