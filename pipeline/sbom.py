@@ -5,10 +5,11 @@ Flow 1 (merge to main): beside the image, in build/sbom. The same image has the 
 
 from __future__ import annotations
 
+import json
 import re
 import tarfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from email.parser import HeaderParser
 from pathlib import Path
@@ -17,30 +18,29 @@ from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
+from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from pipeline.oci import BlobStore, OciImage
 
 _DPKG_STATUS = "var/lib/dpkg/status"
 _OS_RELEASE = "usr/lib/os-release"
-# What the image's Python answers to the markers of a lock.
-_IMAGE_MARKERS = {
-    "implementation_name": "cpython",
-    "os_name": "posix",
-    "platform_python_implementation": "CPython",
-    "platform_system": "Linux",
-    "python_full_version": "3.11.0",
-    "python_version": "3.11",
-    "sys_platform": "linux",
-}
+# Where the environment of the lock's packages says which Python it was made with.
+_ENVIRONMENT = "opt/venv/pyvenv.cfg"
+_SYSTEM_FILES = {_DPKG_STATUS, _OS_RELEASE, _ENVIRONMENT}
+_PYTHON = re.compile(r"^version = ((\d+\.\d+)\.\d+)$", re.MULTILINE)
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def describe_image(store: BlobStore, image: OciImage, *, lock: Path, name: str, created: str) -> Bom:
     """`name` is the image's with its tag. An image without an operating system has no Debian packages."""
     digest = image.manifest.digest
+    files = _read_system_files(store, image)
+    config = json.loads(store.check(image.config).read_bytes())
+    markers = read_markers(files, architecture=config["architecture"])
     bom = Bom(
         serial_number=uuid.uuid5(uuid.NAMESPACE_URL, f"oci:{digest}"),
-        components=[*list_python_packages(lock), *list_debian_packages(store, image)],
+        components=[*list_python_packages(lock, markers), *list_debian_packages(files)],
     )
     bom.metadata.timestamp = datetime.fromisoformat(created)
     bom.metadata.component = _component(
@@ -55,20 +55,36 @@ def write_sbom(file: Path, bom: Bom) -> None:
     file.write_text(JsonV1Dot6(bom).output_as_string(indent=2) + "\n")
 
 
-def list_python_packages(lock: Path) -> Iterator[Component]:
-    """Every package that the lock installs in the image."""
+def read_markers(files: Mapping[str, str], *, architecture: str) -> dict[str, str]:
+    """What the image's Python answers to the markers of a lock; this one, where the image brings none."""
+    found = _PYTHON.search(files.get(_ENVIRONMENT, ""))
+    if found is None:
+        return {name: str(value) for name, value in default_environment().items()}
+    return {
+        "implementation_name": "cpython",
+        "os_name": "posix",
+        "platform_machine": _MACHINES.get(architecture, architecture),
+        "platform_python_implementation": "CPython",
+        "platform_system": "Linux",
+        "python_full_version": found[1],
+        "python_version": found[2],
+        "sys_platform": "linux",
+    }
+
+
+def list_python_packages(lock: Path, markers: Mapping[str, str]) -> Iterator[Component]:
+    """Every package that the lock installs where its markers are answered so."""
     for line in lock.read_text().splitlines():
         if line[:1].isalnum():
             requirement = Requirement(line.removesuffix("\\").strip())
-            if requirement.marker is None or requirement.marker.evaluate(_IMAGE_MARKERS):
+            if requirement.marker is None or requirement.marker.evaluate(dict(markers)):
                 version = str(requirement.specifier).removeprefix("==")
                 name = re.sub(r"[-_.]+", "-", requirement.name).lower()
                 yield _component(PackageURL("pypi", None, name, version))
 
 
-def list_debian_packages(store: BlobStore, image: OciImage) -> Iterator[Component]:
-    """Every package that dpkg knows as installed, in the layer that holds its list."""
-    files = _read_system_files(store, image)
+def list_debian_packages(files: Mapping[str, str]) -> Iterator[Component]:
+    """Every package that dpkg knows as installed."""
     if _DPKG_STATUS not in files:
         return
     system = dict(re.findall(r'^(\w+)="?([^"\n]*)', files.get(_OS_RELEASE, ""), re.MULTILINE))
@@ -85,14 +101,13 @@ def list_debian_packages(store: BlobStore, image: OciImage) -> Iterator[Componen
 
 
 def _read_system_files(store: BlobStore, image: OciImage) -> dict[str, str]:
+    """What an image says of itself; a later layer's word counts."""
     found: dict[str, str] = {}
     for layer in image.layers:
         with tarfile.open(store.path(layer.digest), mode="r|gz") as tar:
             for entry in tar:
-                if entry.name in (_DPKG_STATUS, _OS_RELEASE) and (content := tar.extractfile(entry)):
+                if entry.name in _SYSTEM_FILES and (content := tar.extractfile(entry)):
                     found[entry.name] = content.read().decode()
-                if _DPKG_STATUS in found:
-                    return found
     return found
 
 

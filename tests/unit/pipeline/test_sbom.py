@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
 from pipeline.layers import normalise_layer
-from pipeline.oci import BlobStore, OciImage, make_image
+from pipeline.oci import BlobStore, Layer, OciImage, make_image
 from pipeline.sbom import describe_image, write_sbom
 
 CREATED = "2026-01-02T03:04:05Z"
@@ -42,13 +42,13 @@ Version: 5.36.0-7
 """
 
 
-def describe(folder: Path, *, system: bool = True) -> dict[str, Any]:
+def describe(folder: Path, *, lock_text: str = LOCK, python: str = "3.11.2", **image: Any) -> dict[str, Any]:
     store = BlobStore(folder / "oci")
     lock = folder / "serving.txt"
-    lock.write_text(LOCK)
+    lock.write_text(lock_text)
     bom = describe_image(
         store,
-        make_system(store, system),
+        make_system(store, python=python, **image),
         lock=lock,
         name="mlops-iris:serving-1",
         created=CREATED,
@@ -58,10 +58,18 @@ def describe(folder: Path, *, system: bool = True) -> dict[str, Any]:
     return described
 
 
-def make_system(store: BlobStore, system: bool) -> OciImage:
-    contents = {"opt/program/serve": "#!"}
-    if system:
-        contents |= {"usr/lib/os-release": 'ID=debian\nVERSION_ID="12"\n', "var/lib/dpkg/status": STATUS}
+def make_system(
+    store: BlobStore, *, python: str, system: bool = True, architecture: str = "amd64"
+) -> OciImage:
+    """A base layer and one with the environment that was made on it."""
+    program = {"opt/program/serve": "#!"}
+    base = {"usr/lib/os-release": 'ID=debian\nVERSION_ID="12"\n', "var/lib/dpkg/status": STATUS}
+    environment = {"opt/venv/pyvenv.cfg": f"home = /usr/bin\nversion = {python}\n"}
+    layers = [make_layer(store, files) for files in ([base, environment, program] if system else [program])]
+    return make_image(store, layers, config={"architecture": architecture, "os": "linux"}, created=CREATED)
+
+
+def make_layer(store: BlobStore, contents: dict[str, str]) -> Layer:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for name, text in contents.items():
@@ -69,7 +77,7 @@ def make_system(store: BlobStore, system: bool) -> OciImage:
             entry.size = len(text)
             tar.addfile(entry, io.BytesIO(text.encode()))
     buffer.seek(0)
-    return make_image(store, [normalise_layer(store, buffer)], config={"os": "linux"}, created=CREATED)
+    return normalise_layer(store, buffer)
 
 
 def purls(described: dict[str, Any]) -> set[str]:
@@ -87,6 +95,23 @@ def test_it_lists_what_lock_and_dpkg_have_installed(tmp_path: Path) -> None:
 
 def test_an_image_without_an_operating_system_has_its_lock_only(tmp_path: Path) -> None:
     assert all(purl.startswith("pkg:pypi/") for purl in purls(describe(tmp_path, system=False)))
+
+
+@pytest.mark.parametrize(
+    ("marker", "installed"),
+    [
+        ("python_full_version < '3.11.4'", True),
+        ("python_full_version >= '3.11.4'", False),
+        ("platform_machine == 'aarch64'", True),
+        ("platform_machine == 'x86_64'", False),
+    ],
+)
+def test_markers_are_answered_by_the_images_own_python(tmp_path: Path, marker: str, installed: bool) -> None:
+    lock = f"backports-tarfile==1.2 ; {marker} \\\n    --hash=sha256:00\n"
+
+    found = purls(describe(tmp_path, lock_text=lock, python="3.11.2", architecture="arm64"))
+
+    assert ("pkg:pypi/backports-tarfile@1.2" in found) is installed
 
 
 def test_the_same_image_has_the_same_bill(tmp_path: Path) -> None:
