@@ -70,7 +70,10 @@ class BlobStore:
         """The blob's file. Raises: BuildError when it is not there, or not as it was."""
         path = self.path(blob.digest)
         if not path.is_file():
-            raise BuildError(f"There is no built image in {self.folder}. Run `mlops build` first.")
+            raise BuildError(
+                f"The built image in {self.folder} lacks {blob.digest}: it was removed after the build. "
+                "Run `mlops build` again."
+            )
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if f"sha256:{found}" != blob.digest:

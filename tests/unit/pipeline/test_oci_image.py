@@ -101,8 +101,12 @@ def test_a_kept_layer_that_was_changed_is_refused(store: BlobStore, image: OciIm
         store.check(image.layers[0])
 
 
-def test_an_image_that_was_never_built_is_named(store: BlobStore) -> None:
-    with pytest.raises(BuildError, match=r"no built image in .*Run `mlops build` first"):
+def test_a_blob_that_was_removed_is_named(store: BlobStore, image: OciImage) -> None:
+    store.path(image.layers[0].digest).unlink()
+
+    with pytest.raises(BuildError, match=rf"lacks {image.layers[0].digest}: .*Run `mlops build` again"):
+        store.check(image.layers[0])
+    with pytest.raises(BuildError, match=f"lacks sha256:{'0' * 64}"):
         load_image(store, f"sha256:{'0' * 64}")
 
 
