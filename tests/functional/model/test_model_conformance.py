@@ -18,6 +18,7 @@ from pipeline.conformance.processes import ProcessRuntime
 from pipeline.conformance.program import Runtime
 from pipeline.conformance.sample import Sample
 from pipeline.conformance.subject import Material, Subject
+from pipeline.settings import TARGETS, Target
 
 BASE_IMAGE = os.environ.get("MLOPS_BASE_IMAGE", "local/python:3.11-bookworm")
 SAMPLE = Sample(b"5,3.4,1.5,0.2\n", "text/csv")
@@ -47,7 +48,8 @@ def test_our_programs_keep_the_contract(trained: Programs) -> None:
 
 
 @pytest.mark.engine
-def test_our_image_keeps_the_contract(trained: Programs) -> None:
+@pytest.mark.parametrize("target", TARGETS)
+def test_our_image_keeps_the_contract(trained: Programs, target: Target) -> None:
     client = docker.from_env(timeout=600)
     if not client.images.list(BASE_IMAGE):
         subprocess.run([ROOT / ".ci" / "base_image.sh"], check=True, cwd=ROOT)
@@ -55,9 +57,10 @@ def test_our_image_keeps_the_contract(trained: Programs) -> None:
     image, _ = client.images.build(
         path=str(ROOT),
         dockerfile="container/Dockerfile",
-        buildargs={"BASE_IMAGE": BASE_IMAGE},
+        target=target,
+        buildargs={"BASE_IMAGE": BASE_IMAGE, "COMMIT": "0123abc"},
         network_mode="none",
         rm=True,
     )
 
-    assert examine(ContainerRuntime(client, str(image.id)), trained, part="all") == {}
+    assert examine(ContainerRuntime(client, str(image.id)), trained, part=target) == {}
