@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
 from pipeline.cli import conformance, demo, images, infrastructure, machine, models, serving, state
-from pipeline.errors import PipelineError, SetupError
+from pipeline.errors import PipelineError, SetupError, UsageError
 
 _UNREACHABLE = (
     AwsConnectionError,
@@ -82,19 +82,26 @@ def main() -> None:
     """Runs a command. Our own errors are one line and a documented exit code; others keep their traceback."""
     # As for Ctrl-C: Terraform is interrupted and gives back its lock, and a demo tears down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    as_json = "--json" in sys.argv
     try:
-        app()
+        # Typer words a wrong call for people; as JSON it is worded here.
+        sys.exit(app(standalone_mode=not as_json))
+    except typer.Abort:
+        sys.exit(1)
     except Exception as error:
         known = translate_error(error)
         if known is None:
             raise
-        sys.exit(report_error(known, as_json="--json" in sys.argv))
+        sys.exit(report_error(known, as_json=as_json))
 
 
 def translate_error(error: Exception) -> PipelineError | None:
     """Our own error, or one for what a person can mend about the way to AWS; None for everything else."""
     if isinstance(error, PipelineError):
         return error
+    if isinstance(error, typer.TyperException):
+        words = error.format_message() if isinstance(error, typer.BadParameter) else str(error)
+        return UsageError(f"{words.rstrip('.')}. See `mlops --help`.")
     if isinstance(error, _UNREACHABLE):
         return SetupError(
             f"AWS cannot be asked: {error}. Check AWS_PROFILE, AWS_REGION and AWS_ENDPOINT_URL."

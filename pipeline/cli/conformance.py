@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,14 +13,15 @@ from pipeline.cli.desk import Desk, Json
 from pipeline.conformance import report
 from pipeline.conformance.catalogue import Part, choose_checks
 from pipeline.conformance.check import Result
-from pipeline.conformance.containers import ContainerRuntime
+from pipeline.conformance.containers import ContainerRuntime, telling_engine_errors
 from pipeline.conformance.executor import run_checks
 from pipeline.conformance.limits import Limits
 from pipeline.conformance.processes import ProcessRuntime
 from pipeline.conformance.program import Runtime
 from pipeline.conformance.sample import read_sample
 from pipeline.conformance.subject import Material, Subject
-from pipeline.engine import choose_engine
+from pipeline.engine import find_engine
+from pipeline.errors import SetupError, UsageError
 
 _ENGINE_TIMEOUT_S = 600
 
@@ -56,11 +58,15 @@ def check_image(
     ] = Limits.healthy_s,
     train_within: Annotated[float, typer.Option(min=1, help="Seconds for one training.")] = Limits.train_s,
     strict: Annotated[bool, typer.Option("--strict", help="Fail for a `should`, too.")] = False,
-    junit: Annotated[Path | None, typer.Option(dir_okay=False, help="Also write JUnit's XML here.")] = None,
+    junit: Annotated[
+        Path | None, typer.Option(dir_okay=False, writable=True, help="Also write JUnit's XML here.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check an image against SageMaker's container contract. Ends with 12 if a `must` fails."""
     desk = Desk(as_json=as_json)
+    if junit:
+        _make_folder(junit)
     checks = choose_checks(part=part, only=only or (), skip=skip or ())
     material = Material(model, read_sample(payload, content_type) if payload else None, test_dir)
     limits = replace(Limits(), healthy_s=healthy_within, train_s=train_within)
@@ -69,10 +75,12 @@ def check_image(
     def hear(result: Result) -> None:
         desk.report(f"{result.status:>5}  {result.check.id} ({result.seconds:.1f} s)")
 
-    try:
-        results = run_checks(checks, subject, report=hear)
-    finally:
-        subject.close()
+    with telling_engine_errors():
+        try:
+            subject.prepare()
+            results = run_checks(checks, subject, report=hear)
+        finally:
+            subject.close()
     if junit:
         junit.write_bytes(report.to_junit(results, image=image))
     desk.show(
@@ -85,8 +93,21 @@ def check_image(
 def _open_runtime(name: Literal["container", "process"], image: str) -> Runtime:
     if name == "process":
         return ProcessRuntime(Path(image))
-    engine = choose_engine("docker")
-    assert engine is not None  # noqa: S101 - choose_engine raises where there is none
+    engine, detail = find_engine()
+    if engine is None:
+        raise SetupError(
+            f"No Docker engine answers ({detail}). Start one, or give a program folder and --runtime process."
+        )
     # The engine's client waits 3 s only while it is looked for.
     engine.api.timeout = _ENGINE_TIMEOUT_S
     return ContainerRuntime(engine, image)
+
+
+def _make_folder(file: Path) -> None:
+    """Before an examination of minutes whose report could not be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--junit {file}: its folder cannot be made: {error.strerror}.") from error
+    if not os.access(file.parent, os.W_OK):
+        raise UsageError(f"--junit {file}: nothing can be written to {file.parent}.")

@@ -25,6 +25,7 @@ Results go to stdout, progress and errors to stderr. With `--json` a result is o
 |---|---|
 | 0 | done |
 """
+_INTERRUPTED = "Interrupted by Ctrl-C or SIGTERM. What the command had started was ended first."
 _ENVIRONMENT = """
 ## Environment variables
 
@@ -48,6 +49,7 @@ def render() -> str:
     codes = "".join(f"| {code} | {meaning} |\n" for code, meaning in list_exit_codes())
     context = typer.Context(typer.main.get_command(app))
     commands = get_docs_for_click(obj=context.command, ctx=context, indent=1, name="mlops")
+    codes += f"| 130 | {_INTERRUPTED} |\n"
     return _PREFACE + codes + _ENVIRONMENT + "\n".join(line.rstrip() for line in commands.splitlines()) + "\n"
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import docker
-from docker.errors import APIError, ImageNotFound, NotFound
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound, NullResource
 from docker.models.containers import Container
 
 from pipeline.conformance.client import Address
@@ -32,6 +33,15 @@ _LISTENING = "0A"
 _DNS_OF_ENGINE = "127.0.0.11"
 
 
+@contextmanager
+def telling_engine_errors() -> Iterator[None]:
+    """Raises: SetupError for an engine that fails while it is used."""
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        raise SetupError(f"The container engine failed during the examination: {error}") from error
+
+
 class ContainerRuntime:
     """Runs one image. All it makes carries a label of its own and is removed by `close`."""
 
@@ -43,10 +53,12 @@ class ContainerRuntime:
         self.label = {LABEL: uuid.uuid4().hex}
         try:
             found = client.images.get(image)
-        except (ImageNotFound, APIError) as error:
+        except ImageNotFound as error:
             raise UsageError(
-                f"The engine has no image {image}: {error.explanation}. Build it or `docker pull` it first."
+                f"The engine has no image {image}. Build it or `docker pull` it first."
             ) from error
+        except (APIError, NullResource) as error:
+            raise UsageError(f"{image!r} is no image: {getattr(error, 'explanation', error)}.") from error
         self._image = str(found.id)
         self.facts: ImageFacts | None = _read_facts(found)
 

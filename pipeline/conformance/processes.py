@@ -145,8 +145,17 @@ def find_programs(folder: Path) -> Path:
 
 
 def _command(program: Path) -> list[str]:
-    """Executables are executed; what is none is taken for Python, as the local AWS does."""
-    return [str(program)] if os.access(program, os.X_OK) else [sys.executable, str(program)]
+    """Executables are executed; what is none is taken for Python, as the local AWS does.
+
+    Raises: StartError for a script of another interpreter that may not be executed.
+    """
+    if os.access(program, os.X_OK):
+        return [str(program)]
+    with program.open("rb") as file:
+        first_line = file.readline(200)
+    if first_line.startswith(b"#!") and b"python" not in first_line:
+        raise StartError(f"{program} is not executable. Make it so: chmod +x {program}")
+    return [sys.executable, str(program)]
 
 
 def _free_address() -> Address:

@@ -54,6 +54,8 @@ def read_sample(file: Path, content_type: str | None) -> Sample:
         raise UsageError(f"The payload {file} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise UsageError(f"The payload {file} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise UsageError(f"The payload {file} is nested too deep to be read.") from error
     if not sample.body.strip():
         raise UsageError(f"The payload {file} is empty.")
     return sample

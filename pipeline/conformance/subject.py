@@ -64,6 +64,12 @@ class Subject:
         self._doubted = False
         self._observed: dict[str, object] = {}
 
+    def prepare(self) -> None:
+        """Lays out what was given, before anything is started. Raises: UsageError if it cannot be used."""
+        _ = self.served_tree
+        if self.material.test_dir is not None:
+            self.training_tree()
+
     def close(self) -> None:
         try:
             self.runtime.close()

@@ -43,6 +43,8 @@ def check_channels(subject: Subject) -> str:
     subject.require_training()
     tree = subject.training_tree()
     name = add_channel(tree)
+    if name is None:
+        raise NotApplicableError("the training job has no channel: there is no folder in input/data")
     _check_success(subject.train(tree))
     return f"exit code 0 with the channel {name} beside"
 

@@ -28,7 +28,10 @@ def make_serving_tree(model: Path | None, target: Path) -> Path:
     if model is None:
         return target
     if model.is_dir():
-        shutil.copytree(model, folder, dirs_exist_ok=True)
+        try:
+            shutil.copytree(model, folder, dirs_exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"The model {model} cannot be copied: {error}.") from error
         return target
     try:
         with tarfile.open(model) as archive:
@@ -51,23 +54,36 @@ def make_training_tree(test_dir: Path, target: Path) -> Path:
         (target / name).mkdir(parents=True)
     file = target / "input/config/hyperparameters.json"
     file.parent.mkdir(exist_ok=True)
-    values = json.loads(file.read_text()) if file.is_file() else {}
+    values = _read_object(file)
     file.write_text(json.dumps({name: _as_string(value) for name, value in values.items()}))
     return target
+
+
+def _read_object(file: Path) -> dict[str, object]:
+    """What a JSON file says; nothing where there is none. Raises: UsageError if it is no JSON object."""
+    if not file.is_file():
+        return {}
+    try:
+        values = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file.name} of the test folder is not JSON: {error}.") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{file.name} of the test folder is no JSON object.")
+    return values
 
 
 def _as_string(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def add_channel(tree: Path) -> str:
-    """Adds a channel with the files of the first one; its name."""
+def add_channel(tree: Path) -> str | None:
+    """Adds a channel with the files of the first one; its name, None where there is no first one."""
     channels = sorted(path for path in (tree / "input/data").iterdir() if path.is_dir())
     if not channels:
-        raise UsageError("The test folder has no channel: there is no folder in input/data.")
+        return None
     shutil.copytree(channels[0], tree / "input/data" / _ADDED_CHANNEL)
     file = tree / "input/config/inputdataconfig.json"
-    config = json.loads(file.read_text()) if file.is_file() else {}
+    config = _read_object(file)
     described = config.get(channels[0].name, {"TrainingInputMode": "File"})
     file.write_text(json.dumps({**config, _ADDED_CHANNEL: described}))
     return _ADDED_CHANNEL

@@ -53,6 +53,18 @@ def test_our_errors_are_one_line_and_their_code(
     )
 
 
+@pytest.mark.parametrize("wrong", [["--part", "some"], ["--no-such-option"], []])
+def test_with_json_a_wrong_call_is_one_object(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: list[str]
+) -> None:
+    image = ["image:1"] if wrong else []
+
+    code = run_main(monkeypatch, "check-image", *image, *wrong, "--json")
+
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert (code, error["type"], error["exit_code"]) == (2, "UsageError", 2)
+
+
 def test_with_json_an_error_is_one_object(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

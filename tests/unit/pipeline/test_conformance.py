@@ -11,7 +11,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from typer.testing import CliRunner
 
+from pipeline.cli import app
 from pipeline.conformance import image, invocation, report, tree
 from pipeline.conformance.catalogue import CHECKS, choose_checks
 from pipeline.conformance.check import BreachError, NotApplicableError, Result
@@ -19,7 +21,8 @@ from pipeline.conformance.containers import parse_listeners
 from pipeline.conformance.executor import run_checks
 from pipeline.conformance.health import judge_time
 from pipeline.conformance.limits import Limits
-from pipeline.conformance.program import ImageFacts, Launch
+from pipeline.conformance.processes import ProcessRuntime
+from pipeline.conformance.program import ImageFacts, Launch, StartError
 from pipeline.conformance.sample import Sample, read_sample
 from pipeline.conformance.subject import Material, Subject
 from pipeline.errors import ConformanceError, UsageError
@@ -148,7 +151,10 @@ def test_rows_of_a_sample_are_repeated() -> None:
     assert Sample(b"\x00\x01", "application/octet-stream").repeated(3) == b"\x00\x01"
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.bin", b"x"), ("a.json", b"{"), ("a.csv", b" \n")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.bin", b"x"), ("a.json", b"{"), ("a.csv", b" \n"), ("deep.json", b"[" * 100_000)],
+)
 def test_a_payload_that_cannot_be_a_sample_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
 
@@ -198,6 +204,51 @@ def test_a_model_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="escaped"):
         tree.make_serving_tree(archive, tmp_path / "ml")
     assert not (tmp_path / "ml/escaped").exists()
+
+
+def prepare(material: Material) -> None:
+    subject = Subject(FactsOnly(FACTS), material, Limits())
+    try:
+        subject.prepare()
+    finally:
+        subject.close()
+
+
+def test_what_cannot_be_used_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"no archive")
+    (tmp_path / "data").mkdir()
+    job = tmp_path / "job"
+    (job / "input/data/train").mkdir(parents=True)
+    (job / "input/config").mkdir()
+    prepare(Material(model=tmp_path / "data", test_dir=job))
+
+    with pytest.raises(UsageError, match=r"model\.bin is neither a folder nor a model archive"):
+        prepare(Material(model=tmp_path / "model.bin"))
+    with pytest.raises(UsageError, match="has no input/data"):
+        prepare(Material(test_dir=tmp_path / "data"))
+    for text, problem in (("{", "is not JSON"), ("[1]", "no JSON object"), ("[" * 100_000, "is not JSON")):
+        (job / "input/config/hyperparameters.json").write_text(text)
+        with pytest.raises(UsageError, match=rf"hyperparameters\.json .*{problem}"):
+            prepare(Material(test_dir=job))
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_engine_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    refused = CliRunner().invoke(app, ["check-image", "any:1", "--junit", str(tmp_path / "file" / "a.xml")])
+
+    assert isinstance(refused.exception, UsageError)
+    assert "its folder cannot be made" in str(refused.exception)
+
+
+def test_a_script_that_may_not_be_executed_is_named_so(tmp_path: Path) -> None:
+    (tmp_path / "serve").write_text("#!/bin/sh\nsleep 60\n")
+    runtime = ProcessRuntime(tmp_path)
+    (tmp_path / "ml").mkdir()
+
+    with pytest.raises(StartError, match=r"not executable\. Make it so: chmod \+x"):
+        runtime.start(Launch("serve", tmp_path / "ml"))
+    runtime.close()
 
 
 def test_checks_are_chosen_by_id_and_by_part() -> None:
