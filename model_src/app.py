@@ -11,7 +11,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import orjson
 from granian._granian import RSGIProtocolClosed, RSGIProtocolError
@@ -19,8 +19,9 @@ from granian._granian import RSGIProtocolClosed, RSGIProtocolError
 from model_src.artefact import Card
 from model_src.drain import Drain
 from model_src.errors import RequestError
-from model_src.media import JSON, Exchange, negotiate
+from model_src.media import JSON, TYPES, Exchange, negotiate
 from model_src.openapi import describe_api
+from model_src.patience import Patience
 from model_src.predictor import Predictor
 from model_src.request import RequestParser
 from model_src.response import read_outputs, render_error, render_predictions
@@ -28,7 +29,6 @@ from model_src.response import read_outputs, render_error, render_predictions
 MEBIBYTE: Final = 1024**2
 MAX_PAYLOAD_MB: Final = 100  # what batch transform sends at most, in all requests under way
 _INLINE_BODY_BYTES = 128 * 1024
-_BODY_S = 60  # SageMaker's limit for a whole answer
 _DISCARDED_BYTES = (
     1024 * MEBIBYTE
 )  # of a body that is refused as too large: a client that still sends cannot listen
@@ -38,15 +38,20 @@ _METHODS: Final = {
     "/execution-parameters": ("GET", "HEAD"),
     "/openapi.json": ("GET", "HEAD"),
 }
+_HEADERS: Final = {name: [("content-type", name)] for name in TYPES}
 
 log = logging.getLogger("serve")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to answer. `output` is SAGEMAKER_INFERENCE_OUTPUT, `accept` what a client without a wish gets."""
+    """How to answer. `output` is SAGEMAKER_INFERENCE_OUTPUT, `accept` what a client without a wish gets.
+
+    `body_s` is how long a body may take to come; SageMaker gives that much time for the whole answer.
+    """
 
     max_body_bytes: int = 25 * MEBIBYTE
+    body_s: float = 60
     workers: int = 1
     output: str = ""
     accept: str | None = None
@@ -59,7 +64,6 @@ class Served:
     """A loaded model, and how it is asked and answers."""
 
     def __init__(self, card: Card, predictor: Predictor, options: Options) -> None:
-        """Raises: RequestError if the options ask for an output that the model has not."""
         self._card = card
         self._predictor = predictor
         self._parser = RequestParser(card.features)
@@ -74,8 +78,7 @@ class Served:
         return render_predictions(answers, self._card, accept=exchange.answered, outputs=outputs)
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(NamedTuple):
     """One response. `content_type` is of `body`."""
 
     status: int
@@ -100,10 +103,12 @@ class ModelApp:
         self._negotiate = lru_cache(maxsize=256)(negotiate)
         self._beside = ThreadPoolExecutor(max_workers=1)
         self._drain = Drain()
+        self._patience = Patience(options.body_s)
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by granian in the worker, before it accepts connections."""
         self._drain.watch(loop)
+        self._patience.watch(loop)
 
     async def __rsgi__(self, scope: Scope, protocol: Any) -> None:
         """One request."""
@@ -114,42 +119,56 @@ class ModelApp:
         except (RSGIProtocolClosed, RSGIProtocolError):  # the client has gone, or stopped in the middle
             reply = Reply(400, JSON, render_error("The body ended before it was whole."))
         except TimeoutError:
-            reply = Reply(408, JSON, render_error(f"The body was not sent within {_BODY_S} s."))
+            reason = f"The body was not sent within {self._options.body_s:g} s."
+            reply = Reply(408, JSON, render_error(reason))
         except Exception:
             log.exception("%s %s failed", scope.method, scope.path[:200])
             reply = Reply(500, JSON, render_error("The server failed; its log has the reason."))
-        headers = [("content-type", reply.content_type)]
+        headers = _HEADERS[reply.content_type]
         if reply.status == 405:
-            headers.append(("allow", ", ".join(_METHODS[scope.path])))
+            headers = [*headers, ("allow", ", ".join(_METHODS[scope.path]))]
         if self._drain.note_request():
-            headers.append(("connection", "close"))
+            headers = [*headers, ("connection", "close")]
         protocol.response_bytes(reply.status, headers, reply.body)
 
     async def _answer(self, scope: Scope, protocol: Any) -> Reply:
+        path, headers = scope.path, scope.headers  # granian copies all headers each time it is asked for them
+        length = headers.get("content-length")
         try:
-            model = self._admit(scope)
-            if scope.path != "/invocations":
-                await _discard_body(scope, protocol)
-                return Reply(200, JSON, self._describe(scope.path, model))
-            _check_length(scope.headers.get("content-length"), self._options.max_body_bytes)
+            model = self._admit(path, scope.method)
+            if path != "/invocations":
+                await self._discard_body(headers, protocol)
+                return Reply(200, JSON, self._describe(path, model))
+            _check_transfer(length, headers.get("transfer-encoding"), self._options.max_body_bytes)
             exchange = self._negotiate(
-                scope.headers.get("content-type"),
-                scope.headers.get("accept"),
+                headers.get("content-type"),
+                ", ".join(headers.get_all("accept")),
+                encoding=headers.get("content-encoding"),
                 default_accept=self._options.accept,
             )
         except RequestError:
-            await _discard_body(scope, protocol)
+            await self._discard_body(headers, protocol)
             raise
-        body = await _read_body(scope, protocol, max_bytes=self._options.max_body_bytes)
+        # One step for a body of known length; one of unknown length must be watched as it grows.
+        reading = protocol() if length else _read_chunks(protocol, self._options.max_body_bytes)
+        body = bytes(await self._patience.wait(reading))
         if len(body) <= _INLINE_BODY_BYTES:
             return Reply(200, exchange.answered, model.predict(exchange, body))
         loop = asyncio.get_running_loop()
         answer = await loop.run_in_executor(self._beside, model.predict, exchange, body)
         return Reply(200, exchange.answered, answer)
 
-    def _admit(self, scope: Scope) -> Served:
+    async def _discard_body(self, headers: Any, protocol: Any) -> None:
+        """Reads what a refused client still sends: only then does it look for the answer.
+
+        One that asked with `Expect: 100-continue` waits for it, and sends nothing.
+        """
+        length = headers.get("content-length") or "0"
+        if not headers.get("expect") and (length != "0" or headers.get("transfer-encoding")):
+            await self._patience.wait(_discard_chunks(protocol))
+
+    def _admit(self, path: str, method: str) -> Served:
         """The model, for a request that is asked of the right path in the right way."""
-        path, method = scope.path, scope.method
         if path not in _METHODS:
             raise RequestError(404, f"There is nothing at {path[:200]}; ask {' or '.join(_METHODS)}.")
         if method not in _METHODS[path]:
@@ -178,9 +197,11 @@ class ModelApp:
         )
 
 
-def _check_length(header: str | None, max_bytes: int) -> None:
-    if header and header.isdigit() and int(header) > max_bytes:
+def _check_transfer(length: str | None, coding: str | None, max_bytes: int) -> None:
+    if length and length.isdigit() and int(length) > max_bytes:
         raise _too_large(max_bytes)
+    if coding and coding.strip().lower() != "chunked":
+        raise RequestError(415, f"The body's Transfer-Encoding is {coding[:100]}; send it chunked alone.")
 
 
 def _too_large(max_bytes: int) -> RequestError:
@@ -189,34 +210,30 @@ def _too_large(max_bytes: int) -> RequestError:
     )
 
 
-async def _read_body(scope: Scope, protocol: Any, *, max_bytes: int) -> bytes:
-    """The request's body. Raises: RequestError 413 if one without a declared length turns out too large."""
-    async with asyncio.timeout(_BODY_S):
-        if scope.headers.get("content-length"):
-            return bytes(await protocol())
-        chunks, size = [], 0
-        async for chunk in protocol:
-            size += len(chunk)
-            if size <= max_bytes:
-                chunks.append(chunk)
-            elif size > _DISCARDED_BYTES:
-                break
+async def _read_chunks(protocol: Any, max_bytes: int) -> bytes:
+    """A body that comes in pieces. Raises: RequestError if it is too large, or did not come to its end.
+
+    granian gives an empty piece for the end of the body, another before it where the client went away or
+    broke the rules of chunking, and none of its errors. Trailer fields look just like that.
+    """
+    chunks, size, empty = [], 0, 0
+    async for chunk in protocol:
+        size += len(chunk)
+        empty += not chunk
+        if size <= max_bytes:
+            chunks.append(chunk)
+        elif size > _DISCARDED_BYTES:
+            break
     if size > max_bytes:
         raise _too_large(max_bytes)
+    if empty != 1:
+        raise RequestError(400, "The body ended before it was whole, or with trailer fields; send none.")
     return b"".join(chunks)
 
 
-async def _discard_body(scope: Scope, protocol: Any) -> None:
-    """Reads what a refused client still sends: only then does it look for the answer.
-
-    One that asked with `Expect: 100-continue` waits for it, and sends nothing.
-    """
-    length = scope.headers.get("content-length") or "0"
-    if scope.headers.get("expect") or (length == "0" and not scope.headers.get("transfer-encoding")):
-        return
+async def _discard_chunks(protocol: Any) -> None:
     size = 0
-    async with asyncio.timeout(_BODY_S):
-        async for chunk in protocol:
-            size += len(chunk)
-            if size > _DISCARDED_BYTES:
-                return
+    async for chunk in protocol:
+        size += len(chunk)
+        if size > _DISCARDED_BYTES:
+            return

@@ -111,8 +111,8 @@ def read_artefact(folder: Path) -> Artefact:
 
     Raises: ArtefactError if a file is missing or wrong, or one is there that no model of this image has.
     """
-    present = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
-    refuse_pickles(present, where=str(folder))
+    inside = (Path(place, name) for place, _, names in os.walk(folder) for name in names)
+    refuse_pickles((str(file.relative_to(folder)) for file in inside), where=str(folder))
     missing = [name for name in (CARD_FILE, ONNX_FILE) if not (folder / name).is_file()]
     if missing:
         raise ArtefactError(

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_src.cpus import count_cpus
 from model_src.errors import JobError
 
 DEFAULT_BASE = "/opt/ml"
@@ -23,7 +23,7 @@ _TOOLKITS_OWN = ("_tuning_objective_metric", "default_user_module_name")
 
 def base_folder(environ: Mapping[str, str]) -> Path:
     """What SageMaker calls /opt/ml."""
-    return Path(environ.get("SAGEMAKER_BASE_DIR", DEFAULT_BASE))
+    return Path(environ.get("SAGEMAKER_BASE_DIR") or DEFAULT_BASE)
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def variables(job: TrainingJob, *, program: str) -> dict[str, str]:
         "resource_config": resources,
         "input_data_config": job.inputs,
         "channels": sorted(job.channels),
-        "num_cpus": len(os.sched_getaffinity(0)),
+        "num_cpus": count_cpus(),
         "num_gpus": 0,
         "hps": job.hyperparameters,
         "user_args": _user_arguments(job.hyperparameters),

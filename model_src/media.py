@@ -35,7 +35,13 @@ class _Range:
     position: int
 
 
-def negotiate(content_type: str | None, accept: str | None, *, default_accept: str | None = None) -> Exchange:
+def negotiate(
+    content_type: str | None,
+    accept: str | None,
+    *,
+    encoding: str | None = None,
+    default_accept: str | None = None,
+) -> Exchange:
     """The forms of request and answer; a client that takes anything gets `default_accept`, or what it sent.
 
     Raises: RequestError 415 if the request's form cannot be read, 406 if none is taken that can be written.
@@ -43,7 +49,9 @@ def negotiate(content_type: str | None, accept: str | None, *, default_accept: s
     if len(content_type or "") > MAX_HEADER_CHARACTERS or len(accept or "") > MAX_HEADER_CHARACTERS:
         raise RequestError(431, f"Content-Type or Accept is over {MAX_HEADER_CHARACTERS} characters.")
     sent = sent_type(content_type)
-    if default_accept and (accept or "*/*").strip() == "*/*":
+    if encoding and encoding.strip().lower() != "identity":
+        raise RequestError(415, f"The body's Content-Encoding is {encoding[:100]}; send it as it is.")
+    if default_accept and (accept or "*/*").strip() in ("*/*", "*"):
         accept = default_accept
     answered, output = _answered(accept or "*/*", sent)
     return Exchange(sent, answered, output)
@@ -85,7 +93,8 @@ def _range(part: str, position: int) -> _Range:
         quality = -1.0
     if not 0 <= quality <= 1:
         raise RequestError(400, f"Accept has a quality that is none: {part.strip()}.")
-    return _Range(name or "*/*", quality, parameters.get("output"), position)
+    name = "*/*" if name in ("", "*") else name  # Java's own client has long sent the bare asterisk
+    return _Range(name, quality, parameters.get("output"), position)
 
 
 def _specificity(name: str, offered: str) -> int:

@@ -29,12 +29,14 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 
 from model_src.app import DEFAULTS, MAX_PAYLOAD_MB, MEBIBYTE, ModelApp, Options, Served
-from model_src.artefact import read_artefact
+from model_src.artefact import Card, read_artefact
 from model_src.cpus import count_cpus
 from model_src.environment import base_folder
 from model_src.errors import ArtefactError, RequestError
 from model_src.inspection import inspect_artefact
+from model_src.media import CSV, negotiate
 from model_src.predictor import load_predictor
+from model_src.response import read_outputs
 
 _KILL_S = 25  # SageMaker kills 30 s after SIGTERM
 _ANNOUNCER_END_S = 10
@@ -71,7 +73,7 @@ class Settings:
 def read_settings(environ: Mapping[str, str], *, cpus: int) -> Settings:
     """The settings in SageMaker's variables, and two of this image's own, BIND_HOST and SERVE_USER.
 
-    Raises: SystemExit with the variable whose value is none.
+    An empty variable is one that is not set. Raises: SystemExit with the variable whose value is none.
     """
     payload = _whole(
         environ, "SAGEMAKER_MAX_PAYLOAD_IN_MB", DEFAULTS.max_body_bytes // MEBIBYTE, most=MAX_PAYLOAD_MB
@@ -80,22 +82,44 @@ def read_settings(environ: Mapping[str, str], *, cpus: int) -> Settings:
         max_body_bytes=(payload or MAX_PAYLOAD_MB) * MEBIBYTE,
         workers=_whole(environ, "SAGEMAKER_MODEL_SERVER_WORKERS", cpus, least=1, most=1024),
         output=environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
-        accept=environ.get("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
+        accept=_accept(environ, "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
     )
     return Settings(
-        model=Path(environ.get("SM_MODEL_DIR", base_folder(environ) / "model")),
-        host=environ.get("BIND_HOST", "0.0.0.0"),  # noqa: S104 - SageMaker reaches the container from outside
+        model=Path(environ.get("SM_MODEL_DIR") or base_folder(environ) / "model"),
+        host=_address(environ, "BIND_HOST", "0.0.0.0"),  # noqa: S104 - SageMaker comes from outside
         port=_whole(environ, "SAGEMAKER_BIND_TO_PORT", 8080, least=1, most=65535),
-        user=environ.get("SERVE_USER"),
+        user=environ.get("SERVE_USER") or None,
         options=options,
     )
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int = 0, most: int) -> int:
     text = environ.get(name, "").strip() or str(default)
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most):
         raise SystemExit(f"{name} is '{text}'; it must be a whole number from {least} to {most}.")
     return int(text)
+
+
+def _accept(environ: Mapping[str, str], name: str) -> str | None:
+    text = environ.get(name, "").strip() or None
+    try:
+        negotiate(CSV, text)
+    except RequestError as error:
+        raise SystemExit(f"{name} is '{text}', which no answer can have: {error}") from error
+    return text
+
+
+def _address(environ: Mapping[str, str], name: str, default: str) -> str:
+    text = environ.get(name, "").strip() or default
+    try:
+        socket.inet_pton(_family(text), text)
+    except OSError as error:
+        raise SystemExit(f"{name} is '{text}'; it must be an IP address, such as 0.0.0.0 or ::.") from error
+    return text
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def load_model(folder: Path, options: Options = DEFAULTS) -> Served | str:
@@ -106,29 +130,41 @@ def load_model(folder: Path, options: Options = DEFAULTS) -> Served | str:
     try:
         artefact = read_artefact(folder)
         inspect_artefact(artefact)
-        return Served(artefact.card, load_predictor(artefact), options)
+        predictor = load_predictor(artefact)
     except (ArtefactError, OSError) as error:
         log.error("The model cannot be loaded: %s", error)
         return f"The model cannot be loaded: {error}"
+    _check_output("SAGEMAKER_INFERENCE_OUTPUT", options.output, artefact.card)
+    accept = negotiate(CSV, options.accept)
+    _check_output("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", accept.output or "", artefact.card)
+    return Served(artefact.card, predictor, options)
+
+
+def _check_output(variable: str, text: str, card: Card) -> None:
+    try:
+        read_outputs(text, card)
     except RequestError as error:
-        raise SystemExit(f"SAGEMAKER_INFERENCE_OUTPUT: {error}") from error
+        raise SystemExit(f"{variable}: {error}") from error
 
 
 def check_port(settings: Settings) -> None:
     """Ends the program where another one listens: granian would share the port with it."""
-    with socket.socket() as probe:
+    with socket.socket(_family(settings.host)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((settings.host, settings.port))
         except OSError as error:
             raise SystemExit(
-                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}."
+                f"Cannot listen on {settings.host} port {settings.port}: {error.strerror}."
             ) from error
 
 
 def give_up_root(user: str) -> None:
     """Makes this process, and those it starts, run as `user` for good."""
-    entry = pwd.getpwnam(user)
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise SystemExit(f"SERVE_USER is '{user}'; there is no such user here.") from None
     os.setgroups([])
     os.setgid(entry.pw_gid)
     os.setuid(entry.pw_uid)
@@ -138,11 +174,11 @@ def main() -> int:
     """Serves until SIGTERM, then answers what has been accepted and ends with 0."""
     logging.config.dictConfig(_LOGGING)
     settings = read_settings(os.environ, cpus=count_cpus())
-    check_port(settings)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * _CONNECTIONS)), hard))
     if settings.user and os.geteuid() == 0:
         give_up_root(settings.user)
+    check_port(settings)  # as the user who listens: low ports are root's
     with _announced_load(settings):
         app = ModelApp(load_model(settings.model, settings.options), settings.options)
     _serve(app, settings, workers=settings.options.workers)

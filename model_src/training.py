@@ -62,6 +62,7 @@ def run_training(
     if interruption and job.checkpoints.is_dir():
         mark = fingerprint(model, dataset, commit=commit)
         checkpoints = Checkpoints(job.checkpoints, mark, interruption, log=_log)
+    _log(f"{len(dataset.matrix)} rows are read; fitting {model.estimator.type} ...")
     artefact, summary = fit_artefact(model, dataset, commit=commit, checkpoints=checkpoints)
     summary |= measure_validation(job, model, artefact)
     write_artefact(artefact, job.model)

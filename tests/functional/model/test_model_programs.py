@@ -99,7 +99,9 @@ def test_sigterm_ends_a_long_training_at_once_and_says_so(tmp_path: Path) -> Non
     programs = lay_out(tmp_path, "penguins")
     programs.set_hyperparameters(max_iter="1000000")
     process = programs.start("train")
-    time.sleep(4)  # in the fit by now
+    assert process.stdout is not None
+    while "fitting hist_gradient_boosting" not in (line := process.stdout.readline()):
+        assert line, "it ended before the fit began"
 
     process.send_signal(signal.SIGTERM)
     code = process.wait(timeout=60)
@@ -275,4 +277,4 @@ def test_a_port_that_is_taken_ends_the_server_with_a_message(trained: Programs) 
         code, output = trained.run("serve")
 
     assert code != 0
-    assert f"Cannot listen on 127.0.0.1:{PORT}: Address already in use" in output
+    assert f"Cannot listen on 127.0.0.1 port {PORT}: Address already in use" in output

@@ -66,6 +66,30 @@ class TestOneServer:
 
         assert answer == (200, b"setosa\n")
 
+    @pytest.mark.parametrize(
+        "rest",
+        [b"", b"e\r\n5,3.4", b"e\r", b"0\r\n", b"what?\r\n"],
+        ids=["after", "in", "size", "last", "wrong"],
+    )
+    def test_a_chunked_body_that_broke_off_is_refused(self, rest: bytes) -> None:
+        whole = b"e\r\n%s\n\r\n" % ROW
+        with connect() as connection:
+            connection.sendall(POST + b"Transfer-Encoding: chunked\r\n\r\n" + whole)
+            connection.sendall(rest)
+            connection.shutdown(socket.SHUT_WR)
+
+            ((status, answer),) = read_responses(connection, 1)
+
+        assert status == 400
+        assert json.loads(answer)["error"].startswith("The body ended before it was whole")
+
+    def test_the_lines_of_accept_are_one_list(self) -> None:
+        accept = b"Accept: image/png\r\nAccept: application/jsonlines\r\n"
+
+        _, answer = exchange(WHOLE.replace(b"Host: model\r\n", b"Host: model\r\n" + accept))
+
+        assert json.loads(answer)["label"] == "setosa"
+
     def test_pipelined_requests_are_answered_in_their_order(self) -> None:
         ping = b"GET /ping HTTP/1.1\r\nHost: model\r\n\r\n"
         wrong = POST + b"Content-Length: 1\r\n\r\nx"

@@ -108,8 +108,9 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
         read_archive(archive)
 
 
-@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "model.npy", "MODEL.PT"])
+@pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "model.npy", "MODEL.PT", "code/old/m.pkl"])
 def test_a_folder_with_a_pickle_is_refused_before_anything_is_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_bytes(b"\x80\x04.")
 
     with pytest.raises(ArtefactError, match=f"{name}: pickles and arrays are never loaded"):

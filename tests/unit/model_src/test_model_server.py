@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -23,11 +24,18 @@ from model_src.errors import RequestError
 from model_src.media import CSV, JSON, JSON_LINES, negotiate
 from model_src.request import RequestParser
 from model_src.response import render_predictions
-from model_src.server import load_model, read_settings
+from model_src.server import check_port, give_up_root, load_model, read_settings
 from model_src.training import fit_artefact
 
 MAX_BODY_BYTES = 25 * MEBIBYTE
 ROW = '{"area": 50, "rooms": 2, "heating": "gas", "district": "north"}'
+
+
+class Headers(dict[str, str]):
+    """Granian's headers; of one that was sent in several lines, the lines are split by "; then "."""
+
+    def get_all(self, name: str) -> list[str]:
+        return self[name].split("; then ") if name in self else []
 
 
 @dataclass
@@ -38,6 +46,9 @@ class Ask:
     method: str = "POST"
     body: bytes | str = f"[{ROW}]"
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": JSON})
+
+    def __post_init__(self) -> None:
+        self.headers = Headers(self.headers)
 
 
 @dataclass
@@ -53,6 +64,7 @@ class Connection:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self.body), 1_000_000):
             yield self.body[start : start + 1_000_000]
+        yield b""
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.response = status, dict(headers), body
@@ -221,7 +233,58 @@ def test_a_client_without_a_wish_gets_the_default_that_sagemaker_names(
     app = load(tmp_path, SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT=CSV)
 
     assert ask(app, Ask())[1] == CSV
+    assert ask(app, Ask(headers={"content-type": JSON, "accept": "*"}))[1] == CSV
     assert ask(app, Ask(headers={"content-type": JSON, "accept": JSON}))[1] == JSON
+
+
+def test_the_lines_of_accept_are_one_list(app: ModelApp) -> None:
+    lines = f"{JSON};q=0.5; then image/png; then {CSV}"
+
+    assert ask(app, Ask(headers={"content-type": JSON, "accept": lines}))[1] == CSV
+
+
+class Silent(Connection):
+    """A client that sends nothing."""
+
+    async def __call__(self) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+
+class Broken(Connection):
+    """A client that goes away in the middle, as granian tells of it."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self.body
+        yield b""
+        yield b""
+
+
+def test_a_body_that_does_not_come_in_time_is_given_up(artefact: Artefact, tmp_path: Path) -> None:
+    write_artefact(artefact, tmp_path)
+    options = Options(body_s=0.06)
+    app = ModelApp(load_model(tmp_path, options), options)
+    connection = Silent(b"")
+
+    async def answer() -> None:
+        app.__rsgi_init__(asyncio.get_running_loop())
+        await app.__rsgi__(Ask(headers={"content-type": JSON, "content-length": "1"}), connection)
+
+    asyncio.run(answer())
+
+    status, _, body = connection.response
+    assert (status, body) == (408, b'{"error":"The body was not sent within 0.06 s."}')
+
+
+def test_a_body_that_broke_off_is_not_answered_as_if_it_were_whole(app: ModelApp) -> None:
+    rows = b"50,2,gas,north\n150,5,,far\n"
+    connection = Broken(rows)
+
+    asyncio.run(app.__rsgi__(Ask(headers={"content-type": CSV}), connection))
+
+    status, _, body = connection.response
+    assert status == 400
+    assert b"The body ended before it was whole" in body
 
 
 @pytest.mark.parametrize(
@@ -299,6 +362,12 @@ def test_a_wrong_csv_body_is_refused_with_its_reason(app: ModelApp, body: str | 
         (Ask(method="GET"), 405, "/invocations is asked with POST, not GET"),
         (Ask(headers={"content-type": "text/csv; charset=utf-16"}), 415, "charset is utf-16; send UTF-8"),
         (Ask(headers={"content-type": "application/x-pickle"}), 415, "Content-Type is application/x-pickle"),
+        (
+            Ask(headers={"content-type": JSON, "content-encoding": "gzip"}),
+            415,
+            "Content-Encoding is gzip",
+        ),
+        (Ask(headers={"content-type": JSON, "transfer-encoding": "gzip, chunked"}), 415, "send it chunked"),
         (Ask(headers={"content-type": JSON, "accept": "text/csv;q=2"}), 400, "a quality that is none"),
         (Ask(headers={"content-type": JSON, "accept": "text/csv;q=nan"}), 400, "a quality that is none"),
         (Ask(headers={"content-type": JSON, "accept": "*/*;q=0"}), 406, "Accept is */*;q=0"),
@@ -316,6 +385,8 @@ def test_a_wrong_csv_body_is_refused_with_its_reason(app: ModelApp, body: str | 
         "method",
         "charset",
         "pickle",
+        "gzip",
+        "gzip-chunked",
         "high-q",
         "nan-q",
         "no-q",
@@ -346,6 +417,8 @@ def test_a_wrong_request_is_refused_with_its_status(
         ("text/csv;q=0.5, application/jsonlines;q=0.6", JSON, JSON_LINES),
         ("*/*;q=0.1, text/*", JSON, CSV),
         ("TEXT/CSV ; Q=1", JSON, CSV),
+        ("*", JSON, JSON),
+        ("text/html, *; q=.2", CSV, CSV),
         ("application/json;q=0, */*", CSV, CSV),
     ],
 )
@@ -402,10 +475,54 @@ def test_settings_are_sagemakers_variables() -> None:
     assert read_settings({"SM_MODEL_DIR": "/m"}, cpus=1).model == Path("/m")
 
 
+def test_an_empty_variable_is_one_that_is_not_set() -> None:
+    names = ["SAGEMAKER_BASE_DIR", "SM_MODEL_DIR", "BIND_HOST", "SERVE_USER", "SAGEMAKER_BIND_TO_PORT"]
+    names += ["SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "SAGEMAKER_INFERENCE_OUTPUT"]
+
+    assert read_settings(dict.fromkeys(names, ""), cpus=1) == read_settings({}, cpus=1)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "image/png", "which no answer can have"),
+        ("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT", "text/csv;q=2", "a quality that is none"),
+        ("BIND_HOST", "localhost", "it must be an IP address"),
+        ("BIND_HOST", "[::1]", "it must be an IP address"),
+    ],
+)
+def test_a_setting_without_a_meaning_ends_the_server(variable: str, value: str, reason: str) -> None:
+    with pytest.raises(SystemExit, match=reason) as ended:
+        read_settings({variable: value}, cpus=1)
+
+    assert str(ended.value).startswith(f"{variable} is '{value}'")
+
+
+def test_a_user_who_is_not_there_ends_the_server() -> None:
+    with pytest.raises(SystemExit, match="SERVE_USER is 'nobody-here'; there is no such user"):
+        give_up_root("nobody-here")
+
+
+def test_the_address_may_be_of_version_6() -> None:
+    assert read_settings({"BIND_HOST": "::"}, cpus=1).host == "::"
+
+
+def test_a_port_that_is_taken_ends_the_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = read_settings({"BIND_HOST": "127.0.0.1", "SAGEMAKER_BIND_TO_PORT": str(port)}, cpus=1)
+
+        with pytest.raises(
+            SystemExit, match=f"Cannot listen on 127.0.0.1 port {port}: Address already in use"
+        ):
+            check_port(settings)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("SAGEMAKER_BIND_TO_PORT", "http"),
+        pytest.param("SAGEMAKER_BIND_TO_PORT", "9" * 5000, id="long"),
         ("SAGEMAKER_BIND_TO_PORT", "65536"),
         ("SAGEMAKER_MODEL_SERVER_WORKERS", "0"),
         ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "101"),
