@@ -179,10 +179,30 @@ def main() -> int:
     if settings.user and os.geteuid() == 0:
         give_up_root(settings.user)
     check_port(settings)  # as the user who listens: low ports are root's
+    _have_children_end()
     with _announced_load(settings):
         app = ModelApp(load_model(settings.model, settings.options), settings.options)
     _serve(app, settings, workers=settings.options.workers)
     return 0
+
+
+def _have_children_end() -> None:
+    """Has SIGTERM end every process that is forked from now on, until it has a handler of its own.
+
+    It would inherit a handler that is its parent's business, and stay until it is killed. The signal is held
+    back while it is being forked.
+    """
+    held = {signal.SIGTERM}
+
+    def take_default() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held)
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, held),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, held),
+        after_in_child=take_default,
+    )
 
 
 @contextmanager
@@ -190,11 +210,7 @@ def _announced_load(settings: Settings) -> Iterator[None]:
     """Has every request answered 503 as long as the body runs, if it runs for longer than a moment."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # no request is in hand yet
     announcer = get_context("fork").Process(target=_announce_load, args=(settings,))
-    # Held back until the new process has its own handler: while it is still being forked, Python drops the
-    # SystemExit of the one it inherits, and the process would stay for good.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     announcer.start()
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
@@ -205,8 +221,6 @@ def _announced_load(settings: Settings) -> Iterator[None]:
 
 
 def _announce_load(settings: Settings) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     time.sleep(_SILENT_LOAD_S)
     _serve(ModelApp("The model is being loaded."), settings, workers=1)
 

@@ -156,17 +156,18 @@ def test_a_server_without_a_model_stays_up_and_says_503(tmp_path: Path) -> None:
 
 
 def test_a_server_without_a_model_ends_when_it_is_told_to_however_often_it_starts(tmp_path: Path) -> None:
-    """What announces a load is ended while it is still being forked, or a moment later."""
+    """What announces a load, and workers, are ended while they are still being forked, or a moment later."""
     programs = lay_out(tmp_path, "iris")
     codes = []
 
-    for _ in range(10):
-        with programs.serving() as process:
+    for _ in range(6):
+        with programs.serving(SAGEMAKER_MODEL_SERVER_WORKERS="6") as process:
             wait_for_ping(503, saying=b"There is no model.json")
             process.terminate()
-            codes.append(process.wait(timeout=30))
+            # A worker that does not hear it is killed after 25 s.
+            codes.append(process.wait(timeout=20))
 
-    assert codes == [0] * 10
+    assert codes == [0] * 6
 
 
 SLOW_FIRST_LOAD = """
