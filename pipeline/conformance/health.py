@@ -21,8 +21,7 @@ _OTHER_PORT = 8099
 _PINGS = 3
 # A pause of this machine is not the server's: what is too slow is measured once more.
 _ROUNDS = 2
-# How long a server without a usable model is watched: the time it took with one, and some more.
-_WATCH_FACTOR, _WATCH_AT_LEAST_S = 2, 1.0
+_WATCH_FACTOR = 2
 _RETRY_S = 0.1
 
 
@@ -220,7 +219,7 @@ def _time_pings(server: Server, limit_s: float) -> float:
 def _watch_dishonest(subject: Subject, tree: Path) -> str:
     subject.server()
     usual_s = subject.first_start.healthy_s or 0
-    watched_s = max(usual_s * _WATCH_FACTOR, _WATCH_AT_LEAST_S)
+    watched_s = max(usual_s * _WATCH_FACTOR, subject.limits.watch_s)
     with subject.start(tree=tree, timeout_s=watched_s) as start:
         if start.healthy_s is not None:
             raise BreachError(f"/ping is 200 after {start.healthy_s:.2f} s all the same")

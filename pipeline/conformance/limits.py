@@ -36,3 +36,7 @@ class Limits:
     slow_clients: int = 100
     load_s: float = 0.5
     train_s: float = 3600.0
+    # A server that falls over after it has answered needs a moment for it.
+    settle_s: float = 0.5
+    # How long a server without a usable model is watched: twice the time it took with one, and this at least.
+    watch_s: float = 1.0

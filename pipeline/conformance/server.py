@@ -13,8 +13,6 @@ from pipeline.conformance.program import Program
 from pipeline.conformance.sample import Sample
 
 _POLL_S = 0.02
-# A server that falls over after it has answered needs a moment for it.
-_SETTLE_S = 0.5
 _LAST_LINES = 3
 # A server that is too slow is measured, not taken for dead.
 _PATIENCE = 5
@@ -73,7 +71,7 @@ class Server:
 
     def check_alive(self, after: str) -> None:
         """Raises: BreachError unless the server is as healthy as before, a moment later."""
-        time.sleep(_SETTLE_S)
+        time.sleep(self._limits.settle_s)
         reply = self.send("GET", "/ping")
         if reply.status != 200:
             raise BreachError(f"after {after}, /ping is answered {reply.status}")
