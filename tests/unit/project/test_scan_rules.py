@@ -181,7 +181,6 @@ def check(identifier: str, resource: str = "aws_s3_bucket.a", **more: Any) -> di
         "file_path": "/main.tf",
         "check_name": "Ensure it",
         "file_line_range": [3, 9],
-        "check_result": {"suppress_comment": "because"},
         **more,
     }
 
@@ -190,18 +189,68 @@ def report(**results: Any) -> dict[str, Any]:
     return {"summary": {"parsing_errors": 0}, "results": results}
 
 
-def test_a_report_is_read_into_passes_failures_and_skips() -> None:
+def test_a_report_is_read_into_passes_and_failures_and_a_comment_excuses_nothing() -> None:
     outcome = scan.read_report(
         report(
             passed_checks=[check("CKV_2"), check("CKV_1"), check("CKV_1")],
             failed_checks=[check("CKV_3", details=["no key"])],
             skipped_checks=[check("CKV_4")],
-        )
-    )
+        ),
+        "source",
+    )["source"]
 
     assert outcome.passes == {"aws_s3_bucket.a": ["CKV_1", "CKV_2"]}
-    assert outcome.failures == ["CKV_3 aws_s3_bucket.a main.tf:3: Ensure it (no key)"]
-    assert outcome.skips == ["CKV_4 aws_s3_bucket.a main.tf:3: Ensure it: because"]
+    assert [str(failure) for failure in outcome.failures] == [
+        "CKV_3 aws_s3_bucket.a main.tf:3: Ensure it (no key)",
+        "CKV_4 aws_s3_bucket.a main.tf:3: Ensure it",
+    ]
+
+
+def test_each_plan_of_one_report_is_judged_by_itself() -> None:
+    staging = check("CKV_1", file_abs_path="/build/plans/environment-staging/plan.json")
+    core = check("CKV_2", file_abs_path="/build/plans/core/plan.json", file_path="core/keys.tf")
+
+    found = scan.read_report(report(passed_checks=[staging], failed_checks=[core]), "plans")
+
+    assert found["plan-environment-staging"].passes == {"aws_s3_bucket.a": ["CKV_1"]}
+    assert [failure.file for failure in found["plan-core"].failures] == ["iac/core/keys.tf"]
+
+
+def test_every_skip_has_a_reason_and_names_its_resources() -> None:
+    skips = scan.read_skips()
+    checks = [name for skip in skips for name in skip.checks]
+
+    assert len(checks) == len(set(checks))
+    assert all(len(skip.reason) > 40 and "*" not in skip.resources for skip in skips)
+
+
+def test_a_skip_is_for_its_own_resources_only() -> None:
+    skip = scan.Skip(("CKV_1",), ("module.access_logs_bucket.*",), "because")
+    failures = [
+        scan.Failure(name, resource, "Ensure it", "main.tf", 3)
+        for name, resource in (
+            ("CKV_1", "module.access_logs_bucket.aws_s3_bucket.this"),
+            ("CKV_1", "module.data_bucket.aws_s3_bucket.this"),
+            ("CKV_2", "module.access_logs_bucket.aws_s3_bucket.this"),
+        )
+    ]
+
+    assert [scan.find_skip(failure, [skip]) for failure in failures] == [skip, None, None]
+
+
+def test_the_front_ends_are_told_what_is_open_and_what_is_left_out_with_its_reason() -> None:
+    failure = scan.Failure("CKV_1", "aws_s3_bucket.a", "Ensure it", "iac/main.tf", 3)
+    skip = scan.Skip(("CKV_1",), ("*",), "because")
+
+    (run,) = scan.to_sarif([(failure, None), (failure, skip)])["runs"]
+
+    assert run["tool"]["driver"]["rules"] == [{"id": "CKV_1"}]
+    assert [result["suppressions"] for result in run["results"]] == [
+        [],
+        [{"kind": "external", "justification": "because"}],
+    ]
+    place = run["results"][0]["locations"][0]["physicalLocation"]
+    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("iac/main.tf", 3)
 
 
 def test_a_check_that_vanished_and_one_that_came_are_both_named() -> None:
@@ -215,4 +264,4 @@ def test_a_check_that_vanished_and_one_that_came_are_both_named() -> None:
 )
 def test_a_scan_that_read_nothing_is_no_success(empty: dict[str, Any]) -> None:
     with pytest.raises(SystemExit, match=r"checkov (scanned nothing|cannot read)"):
-        scan.read_report(empty)
+        scan.read_report(empty, "source")
