@@ -60,8 +60,9 @@ class _LayerOutput:
     @contextmanager
     def open(self) -> Iterator[AddEntry]:
         """What adds an entry; the blob is in the store when the block ends without an error."""
-        # wbits: a gzip stream, whose header names neither a file nor a time.
-        packer = zlib.compressobj(level=6, wbits=31)
+        # wbits: a gzip stream, whose header names neither a file nor a time. Level 6 takes twice as long for
+        # 4 % fewer bytes; faster libraries than zlib do not promise the same bytes on every processor.
+        packer = zlib.compressobj(level=4, wbits=31)
         with self._store.writer() as file:
 
             def write(data: bytes) -> None:

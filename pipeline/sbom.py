@@ -101,13 +101,15 @@ def list_debian_packages(files: Mapping[str, str]) -> Iterator[Component]:
 
 
 def _read_system_files(store: BlobStore, image: OciImage) -> dict[str, str]:
-    """What an image says of itself; a later layer's word counts."""
+    """What an image says of itself, each file from the first layer that has it."""
     found: dict[str, str] = {}
     for layer in image.layers:
         with tarfile.open(store.path(layer.digest), mode="r|gz") as tar:
             for entry in tar:
                 if entry.name in _SYSTEM_FILES and (content := tar.extractfile(entry)):
                     found[entry.name] = content.read().decode()
+                if found.keys() == _SYSTEM_FILES:
+                    return found
     return found
 
 

@@ -16,7 +16,7 @@ from model_programs import ROOT
 
 from pipeline.image import BuildOptions, BuiltImage, build_image, open_store
 from pipeline.oci import load_image
-from pipeline.settings import Settings
+from pipeline.settings import TARGETS, Settings, Target
 
 pytestmark = pytest.mark.engine
 
@@ -42,14 +42,21 @@ class Built:
     settings: Settings
 
 
-def build(engine: docker.DockerClient, checkout: Path, folder: Path, *, no_cache: bool = False) -> Built:
-    settings = Settings(checkout, folder, "reproducible", "us-east-1", ("iris",))
+def build(
+    engine: docker.DockerClient,
+    checkout: Path,
+    folder: Path,
+    target: Target,
+    *,
+    project: str = "reproducible",
+    commit: str = "0123abc",
+    no_cache: bool = False,
+) -> Built:
+    settings = Settings(checkout, folder, project, "us-east-1", ("iris",))
     options = BuildOptions(
-        commit="0123abc", created="2026-01-02T03:04:05Z", base_image=BASE_IMAGE, no_cache=no_cache
+        commit=commit, created="2026-01-02T03:04:05Z", base_image=BASE_IMAGE, no_cache=no_cache
     )
-    image = build_image(
-        settings, "iris", "serving", engine=engine, options=options, report=lambda _line: None
-    )
+    image = build_image(settings, "iris", target, engine=engine, options=options, report=lambda _line: None)
     return Built(image, settings)
 
 
@@ -62,8 +69,9 @@ def engine() -> docker.DockerClient:
 
 
 @pytest.fixture(scope="module")
-def built(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return build(engine, ROOT, tmp_path_factory.mktemp("here"))
+def built(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> dict[Target, Built]:
+    folder = tmp_path_factory.mktemp("here")
+    return {target: build(engine, ROOT, folder, target) for target in TARGETS}
 
 
 def copy_checkout(target: Path) -> Path:
@@ -79,23 +87,34 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
-def test_another_checkout_built_without_a_cache_gives_the_same_image_and_nothing_of_its_machine(
-    engine: docker.DockerClient, built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_another_checkout_built_without_a_cache_gives_the_same_images_and_nothing_of_its_machine(
+    engine: docker.DockerClient, built: dict[Target, Built], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLOPS_REGISTRY_PASSWORD", MARKER)
+    checkout, folder = copy_checkout(tmp_path / "elsewhere"), tmp_path / "build"
 
-    again = build(engine, copy_checkout(tmp_path / "elsewhere"), tmp_path / "build", no_cache=True)
+    # The build of the training image makes every stage anew; that of the serving image takes some of them.
+    again = {
+        target: build(engine, checkout, folder, target, no_cache=target == "training") for target in TARGETS
+    }
 
-    assert (again.image.digest, again.image.image_id) == (built.image.digest, built.image.image_id)
-    store = open_store(again.settings)
-    for blob in load_image(store, again.image.digest).blobs:
-        content = store.check(blob).read_bytes()
-        assert MARKER.encode() not in (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
+    for target, built_again in again.items():
+        made, made_again = built[target].image, built_again.image
+        assert (made_again.digest, made_again.image_id) == (made.digest, made.image_id), target
+        store = open_store(built_again.settings)
+        for blob in load_image(store, made_again.digest).blobs:
+            content = store.check(blob).read_bytes()
+            assert MARKER.encode() not in (
+                gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+            )
 
 
-def test_the_bill_of_materials_says_what_is_installed(engine: docker.DockerClient, built: Built) -> None:
-    bill = json.loads((built.settings.build / "sbom" / "iris-serving.cdx.json").read_text())
-    name = f"reproducible-iris:{built.image.tag}"
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_bill_of_materials_says_what_is_installed(
+    engine: docker.DockerClient, built: dict[Target, Built], target: Target
+) -> None:
+    bill = json.loads((built[target].settings.build / "sbom" / f"iris-{target}.cdx.json").read_text())
+    name = f"reproducible-iris:{built[target].image.tag}"
 
     output = engine.containers.run(name, ["python3", "-c", INSTALLED], remove=True, network_mode="none")
 
@@ -105,15 +124,14 @@ def test_the_bill_of_materials_says_what_is_installed(engine: docker.DockerClien
 
 
 def test_an_earlier_build_is_taken_from_the_engine(
-    engine: docker.DockerClient, built: Built, tmp_path: Path
+    engine: docker.DockerClient, built: dict[Target, Built], tmp_path: Path
 ) -> None:
-    checkout = copy_checkout(tmp_path / "elsewhere")
-    first = build(engine, checkout, tmp_path / "build")
-    (checkout / "model_src" / "models" / "iris" / "note.txt").write_text("another model folder")
+    # What is known of the layers, so that they are not packed again.
+    shutil.copytree(built["serving"].settings.build / "image/oci", tmp_path / "image/oci")
+    first = build(engine, ROOT, tmp_path, "serving", project="swept")
 
-    second = build(engine, checkout, tmp_path / "build")
+    second = build(engine, ROOT, tmp_path, "serving", project="swept", commit="4567def")
 
     assert first.image.image_id != second.image.image_id
-    assert engine.images.list(f"reproducible-iris:{second.image.tag}")
-    kept = json.loads((tmp_path / "build" / "image" / "iris-serving.engine.json").read_text())
-    assert f"reproducible-iris:{first.image.tag}" not in kept
+    assert engine.images.list(f"swept-iris:{second.image.tag}")
+    assert not engine.images.list(f"swept-iris:{first.image.tag}")
