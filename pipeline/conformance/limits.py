@@ -38,5 +38,6 @@ class Limits:
     train_s: float = 3600.0
     # A server that falls over after it has answered needs a moment for it.
     settle_s: float = 0.5
-    # How long a server without a usable model is watched: twice the time it took with one, and this at least.
+    # How long a server without a usable model is watched once it listens: this, or twice as long as it took
+    # to be healthy with one.
     watch_s: float = 1.0

@@ -103,17 +103,25 @@ class Start:
     first_answer: Reply | str | None = None
 
 
-def observe_start(server: Server, *, timeout_s: float, sample: Sample | None) -> Start:
-    """Waits until /ping is 200, the program has ended or the time is over."""
+def observe_start(
+    server: Server, *, timeout_s: float, sample: Sample | None, listens_within_s: float | None = None
+) -> Start:
+    """Waits until /ping is 200, the program has ended or the time is over.
+
+    With `listens_within_s` the time counts from when it listens, which it may take that long for.
+    """
     started = time.monotonic()
+    deadline = started + (listens_within_s or timeout_s)
     listening_s: float | None = None
     last_ping = "nothing listened"
-    while time.monotonic() - started < timeout_s:
+    while time.monotonic() < deadline:
         code = server.program.wait(0)
         if code is not None:
             return Start(server, listening_s, exit_code=code, last_ping=last_ping)
         if listening_s is None and _listens(server):
             listening_s = time.monotonic() - started
+            if listens_within_s is not None:
+                deadline = time.monotonic() + timeout_s
         if listening_s is not None:
             try:
                 status = server.ping().status

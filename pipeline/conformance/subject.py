@@ -144,6 +144,7 @@ class Subject:
         offline: bool = False,
         read_only_model: bool = False,
         timeout_s: float | None = None,
+        listens_within_s: float | None = None,
     ) -> Iterator[Start]:
         """Another server beside the main one, observed until it is healthy, gone when the block ends.
 
@@ -159,7 +160,9 @@ class Subject:
         )
         program = self._launch(launch)
         try:
-            yield self._observe(program, timeout_s=timeout_s or self.limits.healthy_s)
+            yield self._observe(
+                program, timeout_s=timeout_s or self.limits.healthy_s, listens_within_s=listens_within_s
+            )
         finally:
             program.remove()
 
@@ -247,9 +250,13 @@ class Subject:
         except StartError as error:
             raise BreachError(str(error)) from error
 
-    def _observe(self, program: Program, *, timeout_s: float) -> Start:
-        server = Server(program, self.limits)
-        return observe_start(server, timeout_s=timeout_s, sample=self.material.sample)
+    def _observe(self, program: Program, *, timeout_s: float, listens_within_s: float | None = None) -> Start:
+        return observe_start(
+            Server(program, self.limits),
+            timeout_s=timeout_s,
+            sample=self.material.sample,
+            listens_within_s=listens_within_s,
+        )
 
 
 def _serve(tree: Path) -> Launch:
