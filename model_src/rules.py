@@ -69,6 +69,9 @@ def _column_problems(document: Document) -> Iterator[Problem]:
             yield document.problem((*here, "name"), rule="column-unique", message=message)
         seen.add(column["name"])
         yield from _range_problems(document, index, column)
+        if "max_missing_share" in column and not column.get("missing", False):
+            message = "no value may be missing at all; add `missing: true` for a share of them"
+            yield document.problem((*here, "max_missing_share"), rule="column-missing", message=message)
         yield from _allowed_problems(document, index, column)
 
 
@@ -118,6 +121,9 @@ def _target_problems(document: Document) -> Iterator[Problem]:
     if model["task"] == "classification" and len(column.get("allowed", "ab")) < 2:
         message = "a classification needs two classes or more"
         yield document.problem(("columns", index, "allowed"), rule="target-classes", message=message)
+    if model["task"] != "classification" and "min_rows_per_class" in model:
+        message = f"a {model['task']} has no classes"
+        yield document.problem(("min_rows_per_class",), rule="target-classes", message=message)
 
 
 def _estimator_problems(document: Document, names: HyperparameterNames | None) -> Iterator[Problem]:

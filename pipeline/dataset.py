@@ -19,6 +19,7 @@ from typing import Any
 MAX_PROBLEMS = 20
 MAX_LINE_BYTES = 1 << 20
 MAX_SHOWN_CHARACTERS = 80
+MAX_CLASSES = 10_000
 LARGEST_INTEGER = 2**24  # models compute with 32-bit floats; above it, whole numbers begin to share one
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # float() also takes "nan", "1_000" and other alphabets' digits; a dataset may hold none of them.
@@ -39,6 +40,7 @@ class Column:
     maximum: float | None = None
     allowed: tuple[str, ...] = ()
     missing_allowed: bool = False
+    max_missing_share: float = 1.0
     exact: bool = False  # an integer that becomes a 32-bit float: a feature, not the target
 
 
@@ -49,6 +51,7 @@ class Contract:
     columns: tuple[Column, ...]
     target: str
     min_rows: int
+    min_rows_per_class: int
     classification: bool
 
 
@@ -119,6 +122,7 @@ def parse_contract(model: Mapping[str, Any]) -> Contract:
         columns=tuple(_parse_column(column, target=model["target"]) for column in model["columns"]),
         target=model["target"],
         min_rows=int(model.get("min_rows", 1)),
+        min_rows_per_class=int(model.get("min_rows_per_class", 1)),
         classification=model["task"] == "classification",
     )
 
@@ -149,6 +153,7 @@ def _parse_column(column: Mapping[str, Any], *, target: str) -> Column:
         maximum=column.get("max"),
         allowed=tuple(str(value) for value in column.get("allowed") or ()),
         missing_allowed=bool(column.get("missing", False)),
+        max_missing_share=float(column.get("max_missing_share", 1)),
         exact=column["type"] == "integer" and column["name"] != target,
     )
 
@@ -161,7 +166,8 @@ class _Check:
         self.problems: list[Problem] = []
         self._contract = contract
         self._target = _column(contract, contract.target)
-        self._classes: set[str] = set()
+        self._classes: Counter[str] = Counter()
+        self._missing: Counter[str] = Counter()
 
     def run(self, lines: Iterator[str]) -> None:
         """Check every record, or as many as it takes to find `MAX_PROBLEMS`."""
@@ -172,30 +178,61 @@ class _Check:
         _check_header(header, line=line, contract=self._contract)
         checks = [_value_check(_column(self._contract, name)) for name in header]
         target_at = header.index(self._contract.target)
-        # No more classes are kept than it takes to know that none is missing.
-        enough = max(2, len(self._target.allowed))
+        rationed = [
+            (at, name)
+            for at, name in enumerate(header)
+            if _column(self._contract, name).max_missing_share < 1
+        ]
         for line, record in records:
             self.rows += 1
             found = _check_record(record, line=line, header=header, checks=checks)
             self.problems.extend(found)
             if len(self.problems) >= MAX_PROBLEMS:
                 return
-            if not found and len(self._classes) < enough:
-                self._classes.add(_class_of(record[target_at], self._target))
+            if found:
+                continue
+            self._missing.update(name for at, name in rationed if not record[at].strip())
+            if self._contract.classification:
+                self._count_class(record[target_at], line=line)
         if not self.problems:
             self.problems.extend(self._check_whole())
 
+    def _count_class(self, value: str, *, line: int) -> None:
+        label = _class_of(value, self._target)
+        # Where any label is allowed, a long one is counted by its beginning, so that memory stays bounded.
+        self._classes[label if self._target.allowed else _shown(label)] += 1
+        if len(self._classes) > MAX_CLASSES:
+            message = f"more than {MAX_CLASSES:,} classes: the target looks like an identifier"
+            raise _UnreadableError(
+                Problem(message=message, line=line, column=self._target.name, bound=str(MAX_CLASSES))
+            )
+
     def _check_whole(self) -> Iterator[Problem]:
-        contract, column = self._contract, self._target
+        """What only the whole file shows: enough rows, of every class, with enough values."""
+        contract = self._contract
         if self.rows < contract.min_rows:
             message = f"{self.rows} rows, at least {contract.min_rows} are needed"
             yield Problem(message=message, value=str(self.rows), bound=str(contract.min_rows))
-        elif contract.classification and set(column.allowed) - self._classes:
-            absent = sorted(set(column.allowed) - self._classes)
+        elif contract.classification:
+            yield from self._check_classes()
+        for name, missing in self._missing.items():
+            share, most = missing / self.rows, _column(contract, name).max_missing_share
+            if share > most:
+                message = f"{missing} of {self.rows} values are missing, at most {most:.4g} of them may be"
+                yield Problem(message=message, column=name, value=f"{share:.4g}", bound=f"{most:.4g}")
+
+    def _check_classes(self) -> Iterator[Problem]:
+        column, fewest = self._target, self._contract.min_rows_per_class
+        absent = sorted(set(column.allowed) - set(self._classes))
+        if absent:
             message = f"no row has the class {', '.join(absent)}"
             yield Problem(message=message, column=column.name, bound=", ".join(column.allowed))
-        elif contract.classification and len(self._classes) < 2:
+        elif len(self._classes) < 2:
             yield Problem(message="all rows are of one class", column=column.name, bound="2 classes")
+        for label, rows in sorted(self._classes.items()):
+            if rows < fewest:
+                message = f"the class {_shown(label)} has {rows} rows, at least {fewest} are needed"
+                yield Problem(message=message, column=column.name, value=str(rows), bound=str(fewest))
 
 
 def _check_header(header: list[str], *, line: int, contract: Contract) -> None:

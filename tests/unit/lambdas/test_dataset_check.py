@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dataset import MAX_PROBLEMS, Contract, Report, check_dataset, parse_contract
+from pipeline.dataset import MAX_CLASSES, MAX_PROBLEMS, Contract, Report, check_dataset, parse_contract
 
 MODEL: dict[str, Any] = {
     "task": "classification",
@@ -145,6 +145,41 @@ def test_a_class_that_the_contract_leaves_open_needs_a_second_one() -> None:
 
     assert check(HEADER + b"1,4,cat\n" * 3, model=model).reason == "column species: all rows are of one class"
     assert check(HEADER + b"1,4,cat\n" * 3 + b"1,4,dog\n", model=model).accepted
+
+
+def test_each_class_needs_its_rows() -> None:
+    model = {**MODEL, "min_rows_per_class": 2}
+
+    report = check(HEADER + b"1,4,cat\n" * 3 + b"1,2,hen\n", model=model)
+
+    assert report.reason == "column species: the class hen has 1 rows, at least 2 are needed"
+    assert (report.problems[0].value, report.problems[0].bound) == ("1", "2")
+    assert check(HEADER + b"1,4,cat\n1,2,hen\n" * 2, model=model).accepted
+
+
+def test_a_share_of_the_values_may_be_missing_and_no_more() -> None:
+    columns = [MODEL["columns"][0], {**MODEL["columns"][1], "max_missing_share": 0.25}, MODEL["columns"][2]]
+    model = {**MODEL, "columns": columns}
+
+    just = check(HEADER + b"1,4,cat\n1,2,hen\n1,2,hen\n1, ,hen\n", model=model)
+    over = check(HEADER + b"1,4,cat\n1,,hen\n1,,hen\n", model=model)
+
+    assert just.accepted, just.reason
+    assert over.reason == "column legs: 2 of 3 values are missing, at most 0.25 of them may be"
+    assert (over.problems[0].value, over.problems[0].bound) == ("0.6667", "0.25")
+
+
+def test_a_target_of_ever_new_labels_is_refused_before_they_fill_the_memory() -> None:
+    model = {**MODEL, "columns": [*MODEL["columns"][:2], {"name": "species", "type": "category"}]}
+    rows = b"".join(b"1,4,c%d\n" % number for number in range(MAX_CLASSES + 1))
+
+    report = check(HEADER + rows, model=model)
+
+    assert (
+        report.reason
+        == "line 10002, column species: more than 10,000 classes: the target looks like an identifier"
+    )
+    assert report.sha256 == hashlib.sha256(HEADER + rows).hexdigest()
 
 
 def test_a_regression_has_no_classes() -> None:

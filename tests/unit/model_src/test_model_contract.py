@@ -69,6 +69,8 @@ def test_shipped_models_keep_every_rule(folder: Path, capsys: pytest.CaptureFixt
             "answer a value",
         ),
         (("name: flat", "name: Flat"), 1, "schema/pattern", "'Flat' does not match"),
+        (("unit: m2,", "max_missing_share: 0.1,"), 5, "column-missing", "add `missing: true`"),
+        (("min_rows: 4", "min_rows: 4\nmin_rows_per_class: 2"), 14, "target-classes", "has no classes"),
     ],
 )
 def test_each_broken_rule_is_named_with_its_line(
