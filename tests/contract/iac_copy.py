@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -20,8 +22,16 @@ class IacCopy:
     `locks` is the copy that was initialised, whose lock files this one takes over.
     """
 
-    def __init__(self, folder: Path, *, data: Path, locks: IacCopy | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        data: Path,
+        locks: IacCopy | None = None,
+        variables: Mapping[str, str] | None = None,
+    ):
         self.iac = folder / "iac"
+        self._variables = variables or {}
         self._data = data
         source = locks.iac if locks else IAC
         shutil.copytree(source, self.iac, ignore=shutil.ignore_patterns(".terraform", "*_override.tf"))
@@ -40,7 +50,7 @@ class IacCopy:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("TF_", "AWS_"))
         }
-        environment |= {"TF_DATA_DIR": str(self._data / folder), "CHECKPOINT_DISABLE": "1"}
+        environment |= {"TF_DATA_DIR": str(self._data / folder), "CHECKPOINT_DISABLE": "1"} | self._variables
         configuration = self._configuration or os.environ.get("TF_CLI_CONFIG_FILE")
         if configuration:
             environment["TF_CLI_CONFIG_FILE"] = configuration
@@ -57,3 +67,20 @@ class IacCopy:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+
+@contextmanager
+def shared_provider(data: Path) -> Iterator[dict[str, str]]:
+    """Variables that let Terraform use a provider that runs already: most tests are over before one starts.
+
+    `data` is the folder of an initialised root. Source: HashiCorp, Plugin Development, Debugging.
+    """
+    (program,) = data.glob("providers/registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws_*")
+    with subprocess.Popen([program, "-debug"], stdout=subprocess.PIPE, text=True) as provider:
+        try:
+            assert provider.stdout
+            told = (line.strip().partition("=") for line in provider.stdout)
+            address = next(value for name, _, value in told if name == "TF_REATTACH_PROVIDERS")
+            yield {"TF_REATTACH_PROVIDERS": address.strip("'")}
+        finally:
+            provider.terminate()

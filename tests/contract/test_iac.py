@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from iac_copy import IAC, ROOTS, IacCopy
+from iac_copy import IAC, ROOTS, IacCopy, shared_provider
 
 MODULES = sorted(folder.name for folder in (IAC / "modules").iterdir())
 FOLDERS = [*ROOTS, *(f"modules/{name}" for name in MODULES)]
@@ -93,9 +93,10 @@ def test_a_module_has_an_example_a_test_that_plans_it_and_a_mutant(name: str) ->
 class Runs:
     """Terraform's answers for every folder, worked out two at a time; a folder is initialised once."""
 
-    def __init__(self, folder: Path, pool: ThreadPoolExecutor):
+    def __init__(self, folder: Path, pool: ThreadPoolExecutor, *, variables: Mapping[str, str]):
         self._folder = folder
-        self._copy = IacCopy(folder / "code", data=folder / "data")
+        self._variables = variables
+        self._copy = IacCopy(folder / "code", data=folder / "data", variables=variables)
         self.answers = {name: pool.submit(self._test, name) for name in FOLDERS}
         self.mutants = {
             name: pool.submit(self._test_mutant, name, mutant) for name, mutant in MUTANTS.items()
@@ -113,7 +114,12 @@ class Runs:
     def _test_mutant(self, folder: str, mutant: Mutant) -> str:
         """What the tests say of the code with the mistake in it; they use what the first run initialised."""
         self.answers[folder].result()
-        copy = IacCopy(self._folder / "mutants" / folder, data=self._folder / "data", locks=self._copy)
+        copy = IacCopy(
+            self._folder / "mutants" / folder,
+            data=self._folder / "data",
+            locks=self._copy,
+            variables=self._variables,
+        )
         file = copy.iac / folder / mutant.file
         text = file.read_text()
         assert mutant.old in text, f"{folder}/{mutant.file} no longer has {mutant.old}: write the mutant anew"
@@ -127,9 +133,10 @@ class Runs:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        started = Runs(tmp_path_factory.mktemp("iac"), pool)
-        yield started
+    folder = tmp_path_factory.mktemp("iac")
+    IacCopy(folder / "first", data=folder / "first").init("core")
+    with shared_provider(folder / "first" / "core") as variables, ThreadPoolExecutor(max_workers=2) as pool:
+        yield Runs(folder, pool, variables=variables)
         pool.shutdown(cancel_futures=True)
 
 
