@@ -10,14 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import hashlib
 import json
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-
-from botocore.exceptions import ClientError
 
 from pipeline.errors import (
     ApprovalError,
@@ -28,8 +25,8 @@ from pipeline.errors import (
     ApprovalUsedError,
     SelfApprovalError,
 )
-
-ALGORITHM = "ECDSA_SHA_256"
+from pipeline.once import put_once, read_object
+from pipeline.signing import canonical, is_genuine, sign
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,6 @@ class Approval:
     expires_at: str
     nonce: str
     kind: str = "model"
-
-    def canonical(self) -> bytes:
-        """The bytes that are signed: JSON with sorted keys and no spaces."""
-        return json.dumps(self.record(), sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
 
     def record(self) -> dict[str, str]:
         """One flat object, as it is stored."""
@@ -143,25 +136,14 @@ def refuse_self_approval(*, author: str, approver: str, run_id: str) -> None:
 
 def sign_approval(approval: Approval, *, kms: Any, key_id: str) -> SignedApproval:
     """The approval, signed by the approval key."""
-    answer = kms.sign(**signing_request(approval, key_id=key_id))
-    return SignedApproval(approval=approval, signature=answer["Signature"])
-
-
-def signing_request(approval: Approval, *, key_id: str) -> dict[str, Any]:
-    """KMS Sign over the digest, because KMS takes at most 4,096 bytes as they are."""
-    return {
-        "KeyId": key_id,
-        "Message": hashlib.sha256(approval.canonical()).digest(),
-        "MessageType": "DIGEST",
-        "SigningAlgorithm": ALGORITHM,
-    }
+    return SignedApproval(approval=approval, signature=sign(approval.record(), kms=kms, key_id=key_id))
 
 
 def store_approval(signed: SignedApproval, *, s3: Any, bucket: str) -> None:
     """Write the record once. Raises: ApprovalUsedError when the run has an approval already."""
     run_id = signed.approval.subject.run_id
     body = {"record": signed.approval.record(), "signature": base64.b64encode(signed.signature).decode()}
-    if not _put_once(body, s3=s3, bucket=bucket, key=approval_key(run_id)):
+    if not put_once(canonical(body), s3=s3, bucket=bucket, key=approval_key(run_id)):
         first = load_approval(run_id, s3=s3, bucket=bucket).approval
         raise ApprovalUsedError(
             f"Run {run_id} was approved already, by {first.approver} at {first.created_at}: {first.reason}"
@@ -170,7 +152,7 @@ def store_approval(signed: SignedApproval, *, s3: Any, bucket: str) -> None:
 
 def load_approval(run_id: str, *, s3: Any, bucket: str) -> SignedApproval:
     """The stored record, not yet verified. Raises: ApprovalMissingError, ApprovalForgedError."""
-    stored = _get(s3=s3, bucket=bucket, key=approval_key(run_id))
+    stored = read_object(s3=s3, bucket=bucket, key=approval_key(run_id))
     if stored is None:
         raise ApprovalMissingError(
             f"Run {run_id} has no signed approval, so it is not released. "
@@ -205,9 +187,9 @@ def consume_approval(signed: SignedApproval, *, by: str, now: datetime, s3: Any,
     approval = signed.approval
     run_id = approval.subject.run_id
     body = {"run_id": run_id, "nonce": approval.nonce, "consumed_by": by, "consumed_at": now.isoformat()}
-    if _put_once(body, s3=s3, bucket=bucket, key=consumed_key(run_id)):
+    if put_once(canonical(body), s3=s3, bucket=bucket, key=consumed_key(run_id)):
         return
-    used = json.loads(_get(s3=s3, bucket=bucket, key=consumed_key(run_id)) or b"{}")
+    used = json.loads(read_object(s3=s3, bucket=bucket, key=consumed_key(run_id)) or b"{}")
     if used.get("consumed_by") != by:
         raise ApprovalUsedError(
             f"The approval of run {run_id} was used at {used.get('consumed_at')} "
@@ -227,13 +209,7 @@ def consumed_key(run_id: str) -> str:
 
 def _check_signature(signed: SignedApproval, *, kms: Any, key_id: str) -> None:
     run_id = signed.approval.subject.run_id
-    try:
-        answer = kms.verify(**signing_request(signed.approval, key_id=key_id), Signature=signed.signature)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "KMSInvalidSignatureException":
-            raise
-        answer = {"SignatureValid": False}
-    if not answer["SignatureValid"]:
+    if not is_genuine(signed.approval.record(), signed.signature, kms=kms, key_id=key_id):
         raise ApprovalForgedError(
             f"The approval record of run {run_id} does not carry the approval key's signature: "
             "it was forged or changed after it was signed. Look into the ledger bucket's access log."
@@ -260,31 +236,3 @@ def _parse(stored: bytes, *, run_id: str) -> SignedApproval:
         return SignedApproval(approval=approval, signature=signature)
     except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
         raise ApprovalForgedError(f"The approval record of run {run_id} cannot be read: {error!r}") from None
-
-
-def _put_once(body: dict[str, Any], *, s3: Any, bucket: str, key: str) -> bool:
-    """True when this call wrote the object, False when it was there."""
-    try:
-        s3.put_object(
-            Bucket=bucket,
-            Key=key,
-            Body=json.dumps(body, sort_keys=True).encode(),
-            ContentType="application/json",
-            IfNoneMatch="*",
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "PreconditionFailed":
-            raise
-        return False
-    return True
-
-
-def _get(*, s3: Any, bucket: str, key: str) -> bytes | None:
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=key)
-    except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
-            return None
-        raise
-    body: bytes = answer["Body"].read()
-    return body

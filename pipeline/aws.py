@@ -39,8 +39,11 @@ class Aws:
 
 @dataclass(frozen=True)
 class Caller:
+    """`user_id` is IAM's `aws:userid`: <role's id>:<session's name> for a role, <user's id> for a user."""
+
     account_id: str
     arn: str
+    user_id: str
 
     @property
     def person(self) -> str:
@@ -51,4 +54,4 @@ class Caller:
 def read_caller(sts: Any) -> Caller:
     """Whom AWS takes us for."""
     answer = sts.get_caller_identity()
-    return Caller(account_id=answer["Account"], arn=answer["Arn"])
+    return Caller(account_id=answer["Account"], arn=answer["Arn"], user_id=answer["UserId"])

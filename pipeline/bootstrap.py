@@ -27,6 +27,7 @@ from pipeline.stack import (
     forget_stack,
     make_plan,
     plan_folder,
+    read_basis,
     save_outputs,
     state_bucket,
 )
@@ -67,7 +68,8 @@ def run_bootstrap(
     clear_plan(folder)
     if copy.is_local and began:
         _adopt_orphans(terraform, aws, workshop, folder.plan)
-    manifest = make_plan(terraform, folder, stack=BOOTSTRAP, commit=workshop.commit)
+    basis = read_basis(workshop, BOOTSTRAP, s3=aws.client("s3"))
+    manifest = make_plan(terraform, folder, workshop=workshop, stack=BOOTSTRAP, basis=basis)
     if not apply:
         return manifest
     check_verdict(

@@ -49,6 +49,29 @@ def read_source(checkout: Path, environ: Mapping[str, str]) -> str:
     return f"https://{matched[1]}/{matched[2]}" if matched else ""
 
 
+def read_authors(checkout: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Whose change is being delivered: MLOPS_AUTHORS if given, else who wrote HEAD and what it merged.
+
+    Empty where there is no git folder to ask.
+    """
+    if "MLOPS_AUTHORS" in environ:
+        names = environ["MLOPS_AUTHORS"].split(",")
+        return tuple(sorted({name.strip() for name in names if name.strip()}))
+    if not (checkout / ".git").exists():
+        return ()
+    # A merge brings its branch along; the first commit of all has nothing before it.
+    parents = _git(checkout, "show", "--no-patch", "--format=%P", "HEAD").split()
+    commits = [f"{parents[0]}..HEAD"] if parents else ["HEAD"]
+    emails = _git(checkout, "log", "--format=%ae", *commits).splitlines()
+    return tuple(sorted({name_author(email) for email in emails}))
+
+
+def name_author(email: str) -> str:
+    """The name behind a commit's address: `ann` of `ann@example.com`, and of GitHub's `1+ann@...`."""
+    local, _, host = email.partition("@")
+    return local.partition("+")[2] or local if host == "users.noreply.github.com" else local
+
+
 def _git(checkout: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(

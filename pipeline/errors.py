@@ -83,6 +83,10 @@ class ApprovalUsedError(ApprovalError):
     """There is an approval already, or it has released something already."""
 
 
+class ApprovalRevokedError(ApprovalError):
+    """What was approved, or waited for it, has been rejected since."""
+
+
 class ApprovalExpiredError(ApprovalError):
     """The approval is older than its own expiry."""
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import PlanError
 from pipeline.policy import Finding, Verdict
@@ -32,6 +31,11 @@ class PlanFolder:
         return self.path / "plan.json"
 
     @property
+    def summary(self) -> Path:
+        """What the plan does, in Markdown, for whoever is to approve it."""
+        return self.path / "summary.md"
+
+    @property
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 
@@ -42,12 +46,27 @@ class PlanFolder:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What a plan is relative to: another provider or another state would make another plan."""
+
+    provider_lock_sha256: str
+    state_lineage: str
+    state_serial: int
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What a saved plan was made from; `inputs` are the files it only points at: sha256 by relative path."""
+    """What a saved plan was made from, and by whom.
+
+    `inputs` are the files it only points at: sha256 by relative path. `authors` may not approve it: those
+    whose change it is, and who planned it.
+    """
 
     stack: str
     commit: str
     plan_sha256: str
+    basis: Basis
+    authors: tuple[str, ...]
     inputs: Mapping[str, str]
     created_at: str
     changes: tuple[Change, ...]
@@ -56,7 +75,7 @@ class Manifest:
 
 def clear_plan(folder: PlanFolder) -> None:
     """Removes an older plan, so that a failed plan can never be followed by an apply of the one before it."""
-    for file in (folder.manifest, folder.used, folder.plan, folder.representation):
+    for file in (folder.manifest, folder.used, folder.plan, folder.representation, folder.summary):
         file.unlink(missing_ok=True)
     folder.path.mkdir(parents=True, exist_ok=True)
 
@@ -66,6 +85,8 @@ def save_manifest(
     *,
     stack: str,
     commit: str,
+    basis: Basis,
+    authors: Sequence[str],
     changes: Sequence[Change],
     verdict: Verdict,
     inputs: Sequence[Path],
@@ -76,13 +97,20 @@ def save_manifest(
         stack=stack,
         commit=commit,
         plan_sha256=hash_file(folder.plan),
+        basis=basis,
+        authors=tuple(authors),
         inputs={os.path.relpath(file, folder.path): hash_file(file) for file in inputs},
         created_at=now.isoformat(timespec="seconds"),
         changes=tuple(changes),
         verdict=verdict,
     )
-    folder.manifest.write_text(json.dumps(asdict(manifest), indent=2) + "\n")
+    folder.manifest.write_bytes(render_manifest(manifest))
     return manifest
+
+
+def render_manifest(manifest: Manifest) -> bytes:
+    """The only bytes that stand for this manifest: an approval names their hash."""
+    return f"{json.dumps(asdict(manifest), indent=2)}\n".encode()
 
 
 def read_plan(folder: PlanFolder, *, stack: str, plan_command: str) -> Manifest:
@@ -92,7 +120,7 @@ def read_plan(folder: PlanFolder, *, stack: str, plan_command: str) -> Manifest:
     """
     if not folder.manifest.is_file() or not folder.plan.is_file():
         raise PlanError(f"There is no saved plan of {stack}. Run `{plan_command}` and read it first.")
-    manifest = _parse_manifest(json.loads(folder.manifest.read_text()))
+    manifest = parse_manifest(folder.manifest.read_bytes())
     if hash_file(folder.plan) != manifest.plan_sha256:
         raise PlanError(
             f"The saved plan of {stack} was changed after it was made. Run `{plan_command}` again."
@@ -109,11 +137,27 @@ def read_plan(folder: PlanFolder, *, stack: str, plan_command: str) -> Manifest:
     return manifest
 
 
-def _parse_manifest(raw: Mapping[str, Any]) -> Manifest:
-    verdict = raw["verdict"]
-    findings = tuple(Finding(**finding) for finding in verdict["findings"])
-    changes = tuple(Change(**change) for change in raw["changes"])
-    return Manifest(**{**raw, "changes": changes, "verdict": Verdict(findings, tuple(verdict["unjudged"]))})
+def parse_manifest(stored: bytes) -> Manifest:
+    """Raises: PlanError when these are not the bytes of a manifest."""
+    try:
+        raw = json.loads(stored)
+        verdict = raw["verdict"]
+        manifest = Manifest(
+            **{
+                **raw,
+                "basis": Basis(**raw["basis"]),
+                "authors": tuple(raw["authors"]),
+                "changes": tuple(Change(**change) for change in raw["changes"]),
+                "verdict": Verdict(
+                    tuple(Finding(**finding) for finding in verdict["findings"]), tuple(verdict["unjudged"])
+                ),
+            }
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise PlanError(f"The plan's manifest cannot be read: {error!r}. Plan again.") from None
+    if render_manifest(manifest) != stored:
+        raise PlanError(f"The manifest of the plan of {manifest.stack} was changed by hand. Plan again.")
+    return manifest
 
 
 def claim_plan(folder: PlanFolder, *, stack: str, plan_command: str, now: datetime) -> None:

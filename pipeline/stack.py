@@ -15,9 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.errors import UsageError
+from pipeline.errors import PlanError, UsageError
+from pipeline.once import read_object
 from pipeline.package import build_package
-from pipeline.plans import Manifest, PlanFolder, claim_plan, clear_plan, read_plan, save_manifest, utc_now
+from pipeline.plan_approval import Registry, consume_plan_approval, find_plan_approval
+from pipeline.plan_store import PlanStore, is_here
+from pipeline.plan_summary import render_summary
+from pipeline.plans import (
+    Basis,
+    Manifest,
+    PlanFolder,
+    claim_plan,
+    clear_plan,
+    hash_file,
+    read_plan,
+    save_manifest,
+    utc_now,
+)
 from pipeline.policy import check_verdict, judge_plan
 from pipeline.progress import TerraformProgress
 from pipeline.settings import TARGETS, Environment, Settings, Target
@@ -68,10 +82,15 @@ BOOTSTRAP = Stack("bootstrap")
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every Terraform run needs: whose account, which Terraform, which variables, who listens."""
+    """What every Terraform run needs: whose account, which Terraform, which variables, who listens.
+
+    `authors` are those whose change it is, and the caller.
+    """
 
     settings: Settings
     account_id: str
+    caller: str
+    authors: tuple[str, ...]
     toolchain: Toolchain
     environ: Mapping[str, str]
     commit: str
@@ -96,8 +115,22 @@ def output_file(settings: Settings, stack: Stack) -> Path:
     return settings.build / "outputs" / f"{stack.name}.json"
 
 
-def plan_stack(workshop: Workshop, stack: Stack) -> Manifest:
-    """Makes the plan that a later apply will apply, and only that one."""
+def approval_key(settings: Settings) -> str:
+    """The alias of the key that signs approvals; composed here too, for the same reason."""
+    return f"alias/{settings.project}-approval"
+
+
+def plan_store(settings: Settings, account_id: str, *, s3: Any) -> PlanStore:
+    return PlanStore(s3, state_bucket(settings, account_id))
+
+
+def approval_registry(settings: Settings, account_id: str, *, s3: Any, kms: Any) -> Registry:
+    bucket = state_bucket(settings, account_id)
+    return Registry(settings.project, bucket, approval_key(settings), s3=s3, kms=kms)
+
+
+def plan_stack(workshop: Workshop, stack: Stack, *, s3: Any) -> Manifest:
+    """Makes the plan that a later apply will apply, and only that one, and keeps it for its approval."""
     folder = plan_folder(workshop.settings, stack)
     clear_plan(folder)
     inputs = []
@@ -106,43 +139,105 @@ def plan_stack(workshop: Workshop, stack: Stack) -> Manifest:
     terraform = open_stack(
         workshop, stack, images=read_images(workshop.settings) if stack.environment else {}
     )
-    return make_plan(terraform, folder, stack=stack, commit=workshop.commit, inputs=inputs)
+    # Before the plan: what changes the state from here on makes the plan one that is not applied.
+    basis = read_basis(workshop, stack, s3=s3)
+    manifest = make_plan(terraform, folder, workshop=workshop, stack=stack, basis=basis, inputs=inputs)
+    plan_store(workshop.settings, workshop.account_id, s3=s3).publish(folder, manifest)
+    return manifest
 
 
 def make_plan(
-    terraform: Terraform, folder: PlanFolder, *, stack: Stack, commit: str, inputs: Sequence[Path] = ()
+    terraform: Terraform,
+    folder: PlanFolder,
+    *,
+    workshop: Workshop,
+    stack: Stack,
+    basis: Basis,
+    inputs: Sequence[Path] = (),
 ) -> Manifest:
     """Saves a plan, what policy says of it, and what both were made from."""
     changes = terraform.plan(folder.plan)
     representation = terraform.show_plan(folder.plan)
     folder.representation.write_text(json.dumps(representation))
-    return save_manifest(
+    manifest = save_manifest(
         folder,
         stack=stack.name,
-        commit=commit,
+        commit=workshop.commit,
+        basis=basis,
+        authors=workshop.authors,
         changes=changes,
         verdict=judge_plan(representation),
         inputs=inputs,
         now=utc_now(),
     )
+    folder.summary.write_text(render_summary(manifest))
+    return manifest
 
 
-def apply_stack(workshop: Workshop, stack: Stack, *, accepted: Collection[str] = ()) -> Applied:
-    """Applies the saved plan and keeps the outputs.
+def apply_stack(
+    workshop: Workshop,
+    stack: Stack,
+    *,
+    s3: Any,
+    kms: Any,
+    plan_sha256: str | None = None,
+    accepted: Collection[str] = (),
+) -> Applied:
+    """Applies the saved plan that somebody else approved, and keeps the outputs.
 
-    `accepted` are the addresses that policy may find fault with.
+    The plan is this folder's, or, where it was made elsewhere, the store's: the one with `plan_sha256`, or
+    the latest. `accepted` are the addresses that policy may find fault with.
 
-    Raises: PlanError or PolicyError before anything is changed.
+    Raises: PlanError, PolicyError or ApprovalError before anything is changed.
     """
     folder = plan_folder(workshop.settings, stack)
+    if not is_here(folder, plan_sha256):
+        store = plan_store(workshop.settings, workshop.account_id, s3=s3)
+        store.fetch(folder, stack.name, plan_sha256=plan_sha256, plan_command=stack.plan_command)
     manifest = read_plan(folder, stack=stack.name, plan_command=stack.plan_command)
+    registry = approval_registry(workshop.settings, workshop.account_id, s3=s3, kms=kms)
+    approval = find_plan_approval(registry, manifest, now=utc_now())
+    check_basis(workshop, stack, manifest, s3=s3)
     check_verdict(manifest.verdict.findings, stack=stack.name, accepted=accepted, command=stack.apply_command)
     terraform = open_stack(workshop, stack)
     claim_plan(folder, stack=stack.name, plan_command=stack.plan_command, now=utc_now())
-    workshop.report(f"{stack.name}: applying the plan of {manifest.created_at}")
+    consume_plan_approval(registry, manifest, approval, by=workshop.caller, now=utc_now())
+    workshop.report(
+        f"{stack.name}: applying the plan of {manifest.created_at}, approved by {approval.approver}"
+    )
     applied = terraform.apply(folder.plan)
     save_outputs(workshop.settings, stack, terraform.output())
     return applied
+
+
+def read_basis(workshop: Workshop, stack: Stack, *, s3: Any) -> Basis:
+    """What a plan made now is relative to: the provider's lock, and the state as the backend holds it."""
+    lock = workshop.settings.checkout / "iac" / stack.root / ".terraform.lock.hcl"
+    bucket = state_bucket(workshop.settings, workshop.account_id)
+    stored = read_object(s3=s3, bucket=bucket, key=stack.state_key)
+    state: dict[str, Any] = json.loads(stored or b'{"lineage": "", "serial": 0}')
+    return Basis(
+        provider_lock_sha256=hash_file(lock) if lock.is_file() else "",
+        state_lineage=state["lineage"],
+        state_serial=state["serial"],
+    )
+
+
+def check_basis(workshop: Workshop, stack: Stack, manifest: Manifest, *, s3: Any) -> None:
+    """Raises: PlanError where commit, provider or state are no longer what was planned with."""
+    planned, now = manifest.basis, read_basis(workshop, stack, s3=s3)
+    again = f"Run `{stack.plan_command}` again and have that approved."
+    if manifest.commit != workshop.commit:
+        raise PlanError(
+            f"{stack.name} was planned at commit {manifest.commit}, but this is {workshop.commit}. {again}"
+        )
+    if planned.provider_lock_sha256 != now.provider_lock_sha256:
+        raise PlanError(f"The provider's lock changed after {stack.name} was planned. {again}")
+    if (planned.state_lineage, planned.state_serial) != (now.state_lineage, now.state_serial):
+        raise PlanError(
+            f"The state of {stack.name} moved after it was planned, from serial {planned.state_serial} to "
+            f"{now.state_serial}. {again}"
+        )
 
 
 def destroy_stack(workshop: Workshop, stack: Stack) -> Applied:

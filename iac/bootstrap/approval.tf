@@ -1,4 +1,9 @@
-# Signs approvals. Whatever IAM says, nobody but the approver role signs with it.
+# Signs approvals. Whatever IAM says, nobody signs with it but the approver role, and, where CI has gates of its own, the role that
+# writes down who answered there.
+locals {
+  signers = concat([module.names.account.approver_role], var.github_repository == null ? [] : [module.names.account.ci_approve_role])
+}
+
 resource "aws_kms_key" "approval" {
   description              = "Signs the approvals of ${var.project}."
   customer_master_key_spec = "ECC_NIST_P256"
@@ -21,7 +26,7 @@ resource "aws_kms_key" "approval" {
         Action    = "kms:Sign"
         Resource  = "*"
         Condition = { ArnNotEquals = {
-          "aws:PrincipalArn" = "arn:${local.partition}:iam::${local.account_id}:role/${module.names.account.approver_role}"
+          "aws:PrincipalArn" = [for role in local.signers : "arn:${local.partition}:iam::${local.account_id}:role/${role}"]
         } }
       },
     ]

@@ -4,9 +4,16 @@ locals {
   github = "token.actions.githubusercontent.com"
 
   ci_roles = { for name, description in {
-    plan  = "Plans the infrastructure of ${var.project}: reads it, and locks its state."
-    apply = "Applies the infrastructure of ${var.project} from an approved plan."
+    plan    = "Plans the infrastructure of ${var.project}: reads it, locks its state, and leaves the plan."
+    approve = "Writes down who answered for a plan of ${var.project} at the gate of CI."
+    apply   = "Applies the infrastructure of ${var.project} from an approved plan."
   } : name => description if var.github_repository != null }
+
+  ci_role_names = {
+    plan    = module.names.account.ci_plan_role
+    approve = module.names.account.ci_approve_role
+    apply   = module.names.account.ci_apply_role
+  }
 
   # What other commands read: of runs, of what serves, of the ledger, of images; and what is left after a destroy.
   not_for_plans = ["Executions", "ModelPackages", "Models", "ReadLedger", "RegistryLogin", "SeeAndStopJobs", "SeeWhereItCameFrom"]
@@ -29,7 +36,7 @@ resource "aws_iam_openid_connect_provider" "github" {
 
 resource "aws_iam_role" "ci" {
   for_each             = local.ci_roles
-  name                 = each.key == "plan" ? module.names.account.ci_plan_role : module.names.account.ci_apply_role
+  name                 = local.ci_role_names[each.key]
   description          = each.value
   max_session_duration = 3600
   assume_role_policy = jsonencode({
@@ -41,7 +48,7 @@ resource "aws_iam_role" "ci" {
       Principal = { Federated = aws_iam_openid_connect_provider.github[0].arn }
       Condition = { StringEquals = {
         "${local.github}:aud" = "sts.amazonaws.com"
-        "${local.github}:sub" = [for environment in sort(var.github_environments[each.key]) : "repo:${var.github_repository}:environment:${environment}"]
+        "${local.github}:sub" = [for environment in sort(var.github_environments[each.key == "plan" ? "plan" : "apply"]) : "repo:${var.github_repository}:environment:${environment}"]
       } }
     }]
   })
@@ -74,12 +81,34 @@ resource "aws_iam_role_policy" "ci_plan_state" {
         Resource = "${module.state_bucket.arn}/*.tflock"
       },
       {
+        Sid      = "LeavePlans"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = "${module.state_bucket.arn}/plans/*"
+      },
+      {
         Sid      = "UseStateKey"
         Effect   = "Allow"
         Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource = aws_kms_key.state.arn
       },
     ]
+  })
+}
+
+# Who answered is what the job is told by GitHub; it writes to CI's own records only.
+resource "aws_iam_role_policy" "ci_approve" {
+  count = var.github_repository == null ? 0 : 1
+  name  = "permissions"
+  role  = aws_iam_role.ci["approve"].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(local.answer_plans, [{
+      Sid      = "WriteAnswersOfTheGate"
+      Effect   = "Allow"
+      Action   = ["s3:PutObject"]
+      Resource = "${module.state_bucket.arn}/approvals/ci/*"
+    }])
   })
 }
 

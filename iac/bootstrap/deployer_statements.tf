@@ -38,7 +38,14 @@ locals {
         Sid      = "ReleaseStateLocks"
         Effect   = "Allow"
         Action   = ["s3:DeleteObject"]
-        Resource = "${module.state_bucket.arn}/*"
+        Resource = "${module.state_bucket.arn}/*.tflock"
+      },
+      {
+        # Answers stand above the deployer, who finds them beside its plans.
+        Sid      = "AnswersAboveIt"
+        Effect   = "Deny"
+        Action   = ["s3:PutObject"]
+        Resource = ["${module.state_bucket.arn}/approvals/*", "${module.state_bucket.arn}/rejections/*"]
       },
       {
         Sid      = "ReadLedger"

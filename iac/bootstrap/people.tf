@@ -22,6 +22,41 @@ locals {
   model_packages = ["${local.arn.sagemaker}:model-package/${local.staging.prefix}-*/*"]
   machines       = ["${local.staging.prefix}-retraining-*", "${local.environments["production"].prefix}-release-*"]
 
+  # What answering for a plan needs, a person's and CI's.
+  answer_plans = [
+    {
+      # Without a condition: what is not there must be told from what may not be read.
+      Sid      = "ListPlans"
+      Effect   = "Allow"
+      Action   = ["s3:ListBucket"]
+      Resource = module.state_bucket.arn
+    },
+    {
+      Sid      = "ReadPlans"
+      Effect   = "Allow"
+      Action   = ["s3:GetObject"]
+      Resource = [for folder in ["applied", "plans", "rejections"] : "${module.state_bucket.arn}/${folder}/*"]
+    },
+    {
+      Sid      = "RejectPlans"
+      Effect   = "Allow"
+      Action   = ["s3:PutObject"]
+      Resource = "${module.state_bucket.arn}/rejections/*"
+    },
+    {
+      Sid      = "UseStateKey"
+      Effect   = "Allow"
+      Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
+      Resource = aws_kms_key.state.arn
+    },
+    {
+      Sid      = "SignApprovals"
+      Effect   = "Allow"
+      Action   = ["kms:Sign"]
+      Resource = aws_kms_key.approval.arn
+    },
+  ]
+
   # What both need to know where things are (terraform output) and how a run stands.
   read_runs = [
     {
@@ -133,7 +168,15 @@ resource "aws_iam_role_policy" "approver" {
   role = aws_iam_role.approver.name
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(local.read_runs, [
+    # The runs are found by the state that answering for plans lists and decrypts already.
+    Statement = concat([for statement in local.read_runs : statement if !contains(["DecryptStates", "ListStates"], statement.Sid)], local.answer_plans, [
+      {
+        # Under the name of the session, which is the person's own: nobody answers in another's name.
+        Sid      = "WriteOwnAnswers"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = "${module.state_bucket.arn}/approvals/people/*/$${aws:userid}.json"
+      },
       {
         Sid      = "ReadEvidence"
         Effect   = "Allow"
@@ -145,12 +188,6 @@ resource "aws_iam_role_policy" "approver" {
         Effect   = "Allow"
         Action   = ["sagemaker:UpdateModelPackage"]
         Resource = local.model_packages
-      },
-      {
-        Sid      = "SignApprovals"
-        Effect   = "Allow"
-        Action   = ["kms:Sign"]
-        Resource = aws_kms_key.approval.arn
       },
       {
         Sid      = "WriteApprovals"

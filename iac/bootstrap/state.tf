@@ -25,6 +25,8 @@ module "state_bucket" {
   kms_key_arn            = aws_kms_key.state.arn
   access_logs_bucket     = module.names.account.access_logs_bucket
   noncurrent_expiry_days = 365
+  # Plans hold what states hold, and are of no use once they are answered.
+  short_lived = { "plans/" = var.plans_expiry_days }
   # S3 refuses a target that does not let it deliver.
   depends_on = [module.access_logs_bucket]
 }

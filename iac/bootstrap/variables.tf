@@ -24,9 +24,9 @@ variable "github_repository" {
 }
 
 variable "github_environments" {
-  description = "GitHub environments of the repository in which each CI role may be taken on: plan, and apply, whose environments should require reviewers."
+  description = "GitHub environments of the repository in which the CI roles may be taken on: plan; and apply, whose environments must require reviewers, for approve and apply."
   type        = object({ plan = set(string), apply = set(string) })
-  default     = { plan = ["plan"], apply = ["staging", "production"] }
+  default     = { plan = ["plan"], apply = ["core", "staging", "production"] }
   validation {
     condition     = alltrue([for name in setunion(var.github_environments.plan, var.github_environments.apply) : can(regex("^[A-Za-z0-9_.-]+$", name))])
     error_message = "A GitHub environment's name may have no wildcard and no colon here: it is compared as it stands."
@@ -40,5 +40,15 @@ variable "access_logs_expiry_days" {
   validation {
     condition     = var.access_logs_expiry_days >= 90
     error_message = "access_logs_expiry_days must be at least 90: an audit looks back that far."
+  }
+}
+
+variable "plans_expiry_days" {
+  description = "Days for which a saved plan waits for its approval and its apply, 1 to 30."
+  type        = number
+  default     = 7
+  validation {
+    condition     = var.plans_expiry_days >= 1 && var.plans_expiry_days <= 30
+    error_message = "plans_expiry_days must be 1 to 30: a plan holds what the state holds."
   }
 }

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from pipeline.cli import conformance, demo, images, infrastructure, machine, models, serving, state
+from pipeline.cli import answers, conformance, demo, images, infrastructure, machine, models, serving, state
 from pipeline.errors import PipelineError, SetupError, UsageError
 
 _UNREACHABLE = (
@@ -67,8 +67,8 @@ for command in (
     models.upload,
     models.runs,
     models.watch,
-    models.approve,
-    models.reject,
+    answers.approve,
+    answers.reject,
     serving.status,
     serving.smoke,
     serving.predict,

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 
 from pipeline import stack
 from pipeline.aws import Aws, Caller, read_caller
-from pipeline.commit import read_commit
+from pipeline.commit import read_authors, read_commit
 from pipeline.names import PipelineNames, read_names
 from pipeline.settings import Environment, parse_environment, read_settings
 from pipeline.toolchain import find_toolchain
@@ -56,6 +56,8 @@ class Desk:
         return stack.Workshop(
             settings=self.settings,
             account_id=self.caller.account_id,
+            caller=self.caller.arn,
+            authors=tuple(sorted({*read_authors(self.settings.checkout, os.environ), self.caller.person})),
             toolchain=find_toolchain(self.settings.checkout, os.environ),
             environ=os.environ,
             commit=self.commit,

@@ -22,6 +22,10 @@ from pipeline.teardown import Operated
 RootArgument = Annotated[
     Literal["core", "environment"], typer.Argument(help="core, or the environment named by --env.")
 ]
+PlanSha256 = Annotated[
+    str | None,
+    typer.Option("--plan", help="The plan's sha256, as `plan` gives it; the latest plan without it."),
+]
 Accept = Annotated[
     list[str] | None,
     typer.Option(help="Address of a resource that policy finds fault with and you want so. Repeatable."),
@@ -58,23 +62,24 @@ def bootstrap(
 
 
 def plan(root: RootArgument = "environment", env: Env = "staging", as_json: Json = False) -> None:
-    """Save a plan for `apply`, and show what it changes. Changes nothing."""
+    """Save a plan for `approve` and `apply`, and show what it changes. Changes nothing."""
     desk = Desk(as_json=as_json)
     target = pick_stack(root, env)
     if target.environment:
         contract.check_models(desk.settings)
-    manifest = stack.plan_stack(desk.workshop, target)
+    manifest = stack.plan_stack(desk.workshop, target, s3=desk.aws.client("s3"))
     desk.show(_describe_plan(manifest), text=_render_plan(manifest))
 
 
 def apply(
     root: RootArgument = "environment",
     env: Env = "staging",
+    plan_sha256: PlanSha256 = None,
     accept: Accept = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Apply exactly the plan that `plan` saved: once, if it is unchanged and policy does not refuse it."""
+    """Apply exactly the plan that was saved and that somebody else approved: once, and if nothing moved."""
     desk = Desk(as_json=as_json)
     target = pick_stack(root, env)
     if dry_run:
@@ -82,9 +87,15 @@ def apply(
         manifest = read_plan(folder, stack=target.name, plan_command=target.plan_command)
         desk.show(_describe_plan(manifest) | {"applied": False}, text=_render_plan(manifest))
         return
-    applied = teardown.describe_operation(
-        target, stack.apply_stack(desk.workshop, target, accepted=accept or ())
+    operated = stack.apply_stack(
+        desk.workshop,
+        target,
+        s3=desk.aws.client("s3"),
+        kms=desk.aws.client("kms"),
+        plan_sha256=plan_sha256,
+        accepted=accept or (),
     )
+    applied = teardown.describe_operation(target, operated)
     desk.show(asdict(applied) | {"applied": True}, text=_summarise_operation(applied, done="applied"))
 
 
@@ -153,7 +164,7 @@ def _render_plan(manifest: Manifest) -> str:
     lines += [f"  policy  {finding.address} {finding.reason}" for finding in manifest.verdict.findings]
     if unjudged := manifest.verdict.unjudged:
         lines.append(f"  policy  {len(unjudged)} documents are known only when they are applied")
-    return "\n".join([*lines, f"{manifest.stack}: {_summarise(manifest)}"])
+    return "\n".join([*lines, f"{manifest.stack}: {_summarise(manifest)}, plan {manifest.plan_sha256}"])
 
 
 def _summarise(manifest: Manifest) -> str:

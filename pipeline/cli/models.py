@@ -1,25 +1,22 @@
-"""upload, runs, watch, approve, reject: a model's way from a dataset to its approval (flows 2 and 3)."""
+"""upload, runs, watch: a model's way from a dataset to its approval (flow 2)."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from pipeline.cli.desk import Desk, DryRun, Env, Json, Model
 from pipeline.evidence import render_evidence
-from pipeline.gate import Gate, find_waiting_run, give_approval, prepare_approval, reject_run
 from pipeline.runs_table import RunsTable
 from pipeline.settings import Environment, pick_model
 from pipeline.upload import dataset_key, upload_dataset
 from pipeline.watch import Patience, check_release, check_run, follow_release, follow_run
 
 RunId = Annotated[str, typer.Argument(help="The run, as `mlops upload` and `mlops runs` give it.")]
-Reason = Annotated[str, typer.Option(help="Why; kept in the signed record and the ledger.")]
 
 
 def upload(
@@ -88,47 +85,5 @@ def watch(
     check_run(run)
 
 
-def approve(
-    run_id: RunId, reason: Reason, env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
-) -> None:
-    """Sign an approval of the run's model for production. Not by whoever uploaded its dataset."""
-    desk = Desk(as_json=as_json)
-    gate = open_gate(desk, env)
-    person = desk.caller.person
-    run = find_waiting_run(gate, run_id)
-    prepared = prepare_approval(gate, run, approver=person, reason=reason, now=datetime.now(UTC))
-    if dry_run:
-        text = f"{render_evidence(run)}\n{person} would approve {run_id}."
-        desk.show({"run": run, "approval": prepared.record()}, text=text)
-        return
-    approval = give_approval(gate, prepared)
-    desk.show(approval.record(), text=f"{run_id} is approved by {person}; production follows.")
-
-
-def reject(
-    run_id: RunId, reason: Reason, env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
-) -> None:
-    """End a waiting run. Production stays as it is."""
-    desk = Desk(as_json=as_json)
-    gate = open_gate(desk, env)
-    person = desk.caller.person
-    if dry_run:
-        run = find_waiting_run(gate, run_id)
-        desk.show({"run": run, "rejecter": person}, text=f"{person} would reject {run_id} ({run['status']}).")
-        return
-    subject = reject_run(gate, run_id, rejecter=person, reason=reason)
-    desk.show(asdict(subject) | {"rejected_by": person}, text=f"{run_id} is rejected by {person}.")
-
-
 def open_runs(desk: Desk, environment: Environment) -> RunsTable:
     return RunsTable(desk.names(environment).runs_table, dynamodb=desk.aws.client("dynamodb"))
-
-
-def open_gate(desk: Desk, environment: Environment) -> Gate:
-    clients: dict[str, Any] = {name: desk.aws.client(name) for name in ("sagemaker", "kms", "s3")}
-    return Gate(
-        project=desk.settings.project,
-        names=desk.names(environment),
-        runs=open_runs(desk, environment),
-        **clients,
-    )

@@ -101,15 +101,18 @@ def start_aws(journey: Journey) -> None:
 
 def apply_core(journey: Journey) -> None:
     shell = journey.shell
-    show_plan(journey, shell.mlops("plan", "core", profile="deployer"))
+    plan = shell.mlops("plan", "core", profile="deployer")
+    show_plan(journey, plan)
+    approve_plan(journey, plan, "core")
     note_apply(journey, shell.mlops("apply", "core", profile="deployer"))
     for image in shell.mlops("push", profile="deployer")["images"]:
         journey.report(f"{image['model']} {image['target']}: {image['uri']}")
 
 
 def plan_environments(journey: Journey) -> None:
-    for plan in plan_all(journey):
+    for name, plan in zip(ENVIRONMENTS, plan_all(journey), strict=True):
         show_plan(journey, plan)
+        approve_plan(journey, plan, "environment", "--env", name)
 
 
 def apply_environments(journey: Journey) -> None:
@@ -128,6 +131,13 @@ def check_convergence(journey: Journey) -> None:
 
 def plan_all(journey: Journey) -> Sequence[dict[str, Any]]:
     return journey.shell.run_together([Command(("plan", "--env", name), "deployer") for name in ENVIRONMENTS])
+
+
+def approve_plan(journey: Journey, plan: dict[str, Any], *target: str) -> None:
+    """By another than the planner; the demo's question to you is about the model."""
+    options = ("--plan", plan["plan_sha256"], "--reason", "nothing is lost")
+    approval = journey.shell.mlops("approve", *target, *options, profile="approver")
+    journey.report(f"{plan['stack']}: approved by {approval['approver']} until {approval['expires_at'][:19]}")
 
 
 def retrain(journey: Journey) -> None:
@@ -206,8 +216,8 @@ SET_UP = Step("set-up", "What this machine has", check_machine)
 START = Step("local AWS", "Start the local AWS", start_aws)
 JOURNEY = (
     Step("bootstrap and build", "State bucket and deployer role; the model image", bootstrap_and_build),
-    Step("core", "Plan and apply core, as the deployer; push the image", apply_core),
-    Step("plan", "Plan staging and production side by side", plan_environments),
+    Step("core", "Plan, approve and apply core; push the image", apply_core),
+    Step("plan", "Plan staging and production side by side; a second person approves", plan_environments),
     Step("apply", "Apply exactly these plans side by side", apply_environments),
     Step("second plan", "Plan again: nothing to change", check_convergence),
     Step("retrain", "Upload a dataset, and nothing else", retrain),

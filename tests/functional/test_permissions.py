@@ -60,7 +60,8 @@ def test_every_actor_has_a_role_of_its_own(record: Record) -> None:
     callers = {call.role for call in record.calls}
 
     assert callers <= set(record.roles)
-    assert {"mlops-deployer", "mlops-approver", "mlops-data-scientist", "mlops-ci-plan"} <= callers
+    assert {"mlops-deployer", "mlops-approver", "mlops-data-scientist"} <= callers
+    assert {"mlops-ci-plan", "mlops-ci-approve", "mlops-ci-apply"} <= callers
     assert {f"mlops-staging-{name}" for name in ("claim", "retraining-iris", "training-iris")} <= callers
 
 
@@ -103,7 +104,8 @@ def test_the_list_names_nothing_that_is_needed_or_not_held(
 
 
 def test_every_role_that_terraform_makes_is_within_the_boundary(record: Record) -> None:
-    above = {"mlops-deployer", "mlops-approver", "mlops-data-scientist", "mlops-ci-plan", "mlops-ci-apply"}
+    people = {"mlops-deployer", "mlops-approver", "mlops-data-scientist"}
+    above = people | {f"mlops-ci-{name}" for name in ("plan", "approve", "apply")}
 
     assert {role.name for role in record.roles.values() if role.boundary is None} == above
 
@@ -220,6 +222,10 @@ def test_what_stands_above_the_deployer_is_denied_to_it(record: Record) -> None:
                 "s3:BypassGovernanceRetention",
                 "s3:PutObjectRetention",
             )
+        ),
+        *(
+            ("s3:PutObject", f"arn:aws:s3:::mlops-tfstate-123456789012/{answers}/core/1.json")
+            for answers in ("approvals", "rejections")
         ),
         ("iam:DeleteRolePermissionsBoundary", record.roles["mlops-staging-claim"].arn),
         ("iam:AttachRolePolicy", record.roles["mlops-staging-claim"].arn),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from kept_demo import ROOT, Deployment
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
@@ -136,10 +137,40 @@ def test_console_approval_without_a_record_does_not_release(deployment: Deployme
 
 
 def test_apply_takes_a_plan_once(deployment: Deployment) -> None:
-    deployment.mlops("plan", "--env", "staging", "--json")
+    planned = deployment.mlops("plan", "--env", "staging", "--json").json
+    approve = ("approve", "--env", "staging", "--plan", planned["plan_sha256"], "--reason", "again", "--json")
+    without = deployment.mlops("apply", "--env", "staging", "--json")
+    own = deployment.mlops(*approve)
+    approved = deployment.mlops(*approve, profile="approver")
     once = deployment.mlops("apply", "--env", "staging", "--json")
     again = deployment.mlops("apply", "--env", "staging", "--json")
 
+    assert (without.exit_code, own.exit_code) == (8, 8)
+    assert "has no approval" in without.stderr
+    assert "carol made or planned the change" in own.stderr
+    assert approved.exit_code == 0, approved.stderr
     assert once.exit_code == 0, once.stderr
     assert again.exit_code == 6
     assert "applied" in again.stderr
+
+
+def test_a_plan_that_was_rejected_after_its_approval_is_not_applied(deployment: Deployment) -> None:
+    planned = deployment.mlops("plan", "core", "--json").json
+    which = ("core", "--plan", planned["plan_sha256"], "--json")
+
+    approved = deployment.mlops("approve", *which, "--reason", "good", profile="approver")
+    rejected = deployment.mlops("reject", *which, "--reason", "freeze", profile="approver")
+    applied = deployment.mlops("apply", *which)
+
+    assert [approved.exit_code, rejected.exit_code, applied.exit_code] == [0, 0, 8], applied.stderr
+    assert "rejected by bob" in applied.stderr
+    assert "freeze" in applied.stderr
+
+
+def test_nobody_writes_an_approval_in_anothers_name(deployment: Deployment) -> None:
+    own = deployment.client("sts", profile="approver").get_caller_identity()["UserId"]
+    s3, bucket = deployment.client("s3", profile="approver"), "mlops-tfstate-123456789012"
+
+    for key in (f"people/core/{'0' * 64}/{own.replace('bob', 'dora')}.json", f"ci/core/{'0' * 64}/dora.json"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.put_object(Bucket=bucket, Key=f"approvals/{key}", Body=b"{}")

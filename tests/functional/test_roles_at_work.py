@@ -97,14 +97,7 @@ def test_a_job_of_elsewhere_gets_no_ci_role(
 def test_a_job_of_the_repository_plans_and_changes_nothing(
     deployment: Deployment, ci: dict[str, str], tmp_path: Path
 ) -> None:
-    file = tmp_path / "token"
-    file.write_text(token("repo:example/mlops:environment:plan"))
-    environ = deployment.environment("none") | {
-        "AWS_ROLE_ARN": ci["mlops-ci-plan"],
-        "AWS_WEB_IDENTITY_TOKEN_FILE": str(file),
-        "AWS_ROLE_SESSION_NAME": "plan",
-    }
-    del environ["AWS_PROFILE"]
+    environ = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, environment="plan")
 
     planned: list[Result] = [
         run_mlops("plan", *target, "--json", environ=environ)
@@ -113,6 +106,57 @@ def test_a_job_of_the_repository_plans_and_changes_nothing(
 
     assert [result.exit_code for result in planned] == [0, 0, 0], planned
     assert all(result.json["empty"] for result in planned)
+
+
+def test_what_is_planned_in_one_job_is_approved_and_applied_in_another(
+    deployment: Deployment, ci: dict[str, str], tmp_path: Path
+) -> None:
+    planner = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, environment="plan")
+    gate, applier = (
+        job_environment(deployment, ci[f"mlops-ci-{role}"], tmp_path, environment="core")
+        # Another machine: nothing of the plan is there.
+        | {"MLOPS_BUILD_DIR": str(tmp_path / role)}
+        for role in ("approve", "apply")
+    )
+
+    plan = run_mlops("plan", "core", "--json", environ=planner).json["plan_sha256"]
+    which = ("core", "--plan", plan, "--json")
+    refused = run_mlops("apply", *which, environ=applier)
+    answer = run_mlops("approve", *which, "--by", "octo-cat", "--reason", "reviewed", environ=gate)
+    applied = run_mlops("apply", *which, environ=applier)
+    late = run_mlops("reject", *which, "--by", "octo-cat", "--reason", "too late", environ=gate)
+
+    assert [refused.exit_code, answer.exit_code, applied.exit_code, late.exit_code] == [8, 0, 0, 8], applied
+    assert answer.json["approver"] == "octo-cat"
+
+
+def test_a_gate_that_is_answered_with_no_ends_the_plan(
+    deployment: Deployment, ci: dict[str, str], tmp_path: Path
+) -> None:
+    planner = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, environment="plan")
+    gate = job_environment(deployment, ci["mlops-ci-approve"], tmp_path, environment="core")
+
+    which = ("core", "--plan", run_mlops("plan", "core", "--json", environ=planner).json["plan_sha256"])
+    ended = run_mlops("reject", *which, "--by", "octo-cat", "--reason", "no", environ=gate)
+    answer = run_mlops("approve", *which, "--by", "octo-cat", "--reason", "yes", environ=gate)
+
+    assert (ended.exit_code, answer.exit_code) == (0, 8), (ended, answer)
+    assert "rejected by octo-cat" in answer.stderr
+
+
+def job_environment(
+    deployment: Deployment, role_arn: str, folder: Path, *, environment: str
+) -> dict[str, str]:
+    """What a job of a GitHub environment has to act in a role."""
+    file = folder / f"token-{environment}"
+    file.write_text(token(f"repo:example/mlops:environment:{environment}"))
+    environ = deployment.environment("none") | {
+        "AWS_ROLE_ARN": role_arn,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(file),
+        "AWS_ROLE_SESSION_NAME": "job",
+    }
+    del environ["AWS_PROFILE"]
+    return environ
 
 
 def test_a_job_of_a_reviewed_environment_gets_the_apply_role(

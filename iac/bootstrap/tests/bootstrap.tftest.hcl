@@ -18,7 +18,7 @@ run "a_role_needs_the_boundary_to_be_made" {
   }
   assert {
     condition = alltrue([
-      for role in ["mlops-deployer", "mlops-approver", "mlops-data-scientist", "mlops-ci-plan", "mlops-ci-apply"] : alltrue([
+      for role in ["mlops-deployer", "mlops-approver", "mlops-data-scientist", "mlops-ci-plan", "mlops-ci-approve", "mlops-ci-apply"] : alltrue([
         for pattern in local.environment_roles : !can(regex("^${replace(pattern, "*", ".*")}$", "arn:aws:iam::123456789012:role/${role}"))
       ])
     ])
@@ -42,8 +42,9 @@ run "ci_roles_are_pinned_to_the_repository_and_its_environments" {
       for name, role in aws_iam_role.ci :
       name => jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["token.actions.githubusercontent.com:sub"]
       } == {
-      plan  = ["repo:example/mlops:environment:plan"]
-      apply = ["repo:example/mlops:environment:production", "repo:example/mlops:environment:staging"]
+      plan    = ["repo:example/mlops:environment:plan"]
+      approve = [for name in ["core", "production", "staging"] : "repo:example/mlops:environment:${name}"]
+      apply   = [for name in ["core", "production", "staging"] : "repo:example/mlops:environment:${name}"]
     }
     error_message = "Only jobs of the repository's own environments may take on a CI role."
   }
@@ -57,6 +58,29 @@ run "ci_roles_are_pinned_to_the_repository_and_its_environments" {
     ]))
     error_message = "A plan only reads."
   }
+}
+
+run "ci_signs_only_where_there_is_ci" {
+  command = plan
+
+  variables {
+    github_repository = "example/mlops"
+  }
+
+  assert {
+    condition     = local.signers == ["mlops-approver", "mlops-ci-approve"]
+    error_message = "With a repository, the role behind CI's gates signs beside the approver."
+  }
+}
+
+run "plans_are_short_lived" {
+  command = plan
+
+  variables {
+    plans_expiry_days = 31
+  }
+
+  expect_failures = [var.plans_expiry_days]
 }
 
 run "nobody_by_default" {
@@ -103,7 +127,7 @@ run "only_the_approver_signs" {
       Principal = { AWS = "*" }
       Action    = "kms:Sign"
       Resource  = "*"
-      Condition = { ArnNotEquals = { "aws:PrincipalArn" = "arn:aws:iam::123456789012:role/mlops-approver" } }
+      Condition = { ArnNotEquals = { "aws:PrincipalArn" = ["arn:aws:iam::123456789012:role/mlops-approver"] } }
     }
     error_message = "The approval key must refuse everyone but the approver role."
   }

@@ -31,6 +31,21 @@ resource "aws_s3_bucket" "this" {
       }
     }
   }
+
+  dynamic "lifecycle_rule" {
+    for_each = var.short_lived
+    content {
+      id      = "short-lived-${trimsuffix(lifecycle_rule.key, "/")}"
+      enabled = true
+      prefix  = lifecycle_rule.key
+      expiration {
+        days = lifecycle_rule.value
+      }
+      noncurrent_version_expiration {
+        days = 1
+      }
+    }
+  }
 }
 
 resource "aws_s3_bucket_versioning" "this" {

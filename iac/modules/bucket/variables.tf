@@ -59,3 +59,13 @@ variable "noncurrent_expiry_days" {
     error_message = "noncurrent_expiry_days must be null or at least 1."
   }
 }
+
+variable "short_lived" {
+  description = "Days after which the objects below a prefix are removed for good, by prefix, which ends with a slash."
+  type        = map(number)
+  default     = {}
+  validation {
+    condition     = alltrue([for prefix, days in var.short_lived : endswith(prefix, "/") && days >= 1])
+    error_message = "short_lived must give at least 1 day to each prefix, and each prefix must end with a slash."
+  }
+}

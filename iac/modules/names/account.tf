@@ -6,6 +6,7 @@ locals {
     state_key_alias     = "alias/${var.project}-tfstate"
     deployer_role       = "${var.project}-deployer"
     ci_plan_role        = "${var.project}-ci-plan"
+    ci_approve_role     = "${var.project}-ci-approve"
     ci_apply_role       = "${var.project}-ci-apply"
     boundary_policy     = "${var.project}-boundary"
     ledger_bucket       = "${var.project}-ledger-${var.account_id}"

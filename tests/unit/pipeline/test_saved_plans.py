@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PlanError
-from pipeline.plans import PlanFolder, claim_plan, clear_plan, count_changes, read_plan, save_manifest
+from pipeline.plans import Basis, PlanFolder, claim_plan, clear_plan, count_changes, read_plan, save_manifest
 from pipeline.policy import Finding, Verdict
 from pipeline.terraform import Change
 
@@ -27,7 +27,15 @@ def saved(tmp_path: Path) -> PlanFolder:
         (Finding("state-is-kept", "aws_sqs_queue.old", "is deleted"),), ("aws_iam_role.a.policy",)
     )
     save_manifest(
-        folder, stack="staging", commit="abc", changes=changes, verdict=verdict, inputs=[package], now=NOW
+        folder,
+        stack="staging",
+        commit="abc",
+        basis=Basis("0" * 64, "lineage", 3),
+        authors=["ann"],
+        changes=changes,
+        verdict=verdict,
+        inputs=[package],
+        now=NOW,
     )
     return folder
 
@@ -54,6 +62,21 @@ def test_a_changed_plan_is_refused(saved: PlanFolder) -> None:
     saved.plan.write_bytes(b"another plan")
 
     with pytest.raises(PlanError, match="was changed after it was made"):
+        read(saved)
+
+
+@pytest.mark.parametrize("stored", [b"", b"[]", b"{}", b'{"stack": "staging"}'])
+def test_an_unreadable_manifest_is_refused(saved: PlanFolder, stored: bytes) -> None:
+    saved.manifest.write_bytes(stored)
+
+    with pytest.raises(PlanError, match="manifest cannot be read"):
+        read(saved)
+
+
+def test_a_manifest_in_other_bytes_is_refused(saved: PlanFolder) -> None:
+    saved.manifest.write_bytes(saved.manifest.read_bytes() + b"\n")
+
+    with pytest.raises(PlanError, match="changed by hand"):
         read(saved)
 
 

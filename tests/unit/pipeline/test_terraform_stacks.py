@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fake_terraform import FakeTerraform
 
-from pipeline.errors import PolicyError, UsageError
+from pipeline.errors import UsageError
 from pipeline.names import read_names
 from pipeline.progress import TerraformProgress
 from pipeline.settings import Settings
@@ -15,10 +15,8 @@ from pipeline.stack import (
     CORE,
     Stack,
     Workshop,
-    apply_stack,
     child_environment,
     open_stack,
-    plan_stack,
     read_images,
     save_outputs,
 )
@@ -34,7 +32,16 @@ def workshop(settings: Settings, fake_terraform: FakeTerraform) -> Workshop:
         (settings.checkout / "iac" / root).mkdir(parents=True)
     toolchain = Toolchain(fake_terraform.binary, "1.11.4", None)
     environ = {"PATH": "/usr/bin:/bin", "TF_WORKSPACE": "staging"}
-    return Workshop(settings, "123456789012", toolchain, environ, "abc1234", report=lambda _line: None)
+    return Workshop(
+        settings,
+        "123456789012",
+        "arn:aws:sts::123456789012:assumed-role/mlops-deployer/carol",
+        ("carol",),
+        toolchain,
+        environ,
+        "abc1234",
+        report=lambda _line: None,
+    )
 
 
 def test_an_environment_is_told_images_package_commit_and_state_bucket(workshop: Workshop) -> None:
@@ -152,24 +159,3 @@ def test_an_unpushed_image_file_is_no_image(settings: Settings) -> None:
 
     with pytest.raises(UsageError, match="Run `mlops build` and `mlops push` first"):
         read_images(settings)
-
-
-def test_a_plan_that_deletes_what_holds_state_is_not_applied_unless_it_is_named(
-    workshop: Workshop, fake_terraform: FakeTerraform
-) -> None:
-    address = "module.storage.aws_s3_bucket.data"
-    deletion = {"resource": {"addr": address}, "action": "delete"}
-    fake_terraform.answer_lines("plan", {"type": "planned_change", "change": deletion}, code=2)
-    change = {"actions": ["delete"], "before": {}, "after": None, "after_unknown": {}}
-    described = {"address": address, "mode": "managed", "type": "aws_s3_bucket", "change": change}
-    fake_terraform.answer("show", json.dumps({"resource_changes": [described]}))
-    fake_terraform.answer("output", "{}")
-    plan_stack(workshop, CORE)
-
-    with pytest.raises(PolicyError, match=f"{address} is deleted.*--accept '{address}'"):
-        apply_stack(workshop, CORE)
-    refused = [call for call in fake_terraform.calls if call.startswith("apply")]
-    apply_stack(workshop, CORE, accepted=[address])
-
-    assert refused == []
-    assert [call.split()[0] for call in fake_terraform.calls][-2:] == ["apply", "output"]

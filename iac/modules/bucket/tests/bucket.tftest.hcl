@@ -121,6 +121,32 @@ run "a_bucket_that_logs_to_itself_is_refused" {
   expect_failures = [var.access_logs_bucket]
 }
 
+run "what_is_short_lived_goes_for_good" {
+  command = plan
+
+  variables {
+    short_lived = { "plans/" = 7 }
+  }
+
+  assert {
+    condition = one([
+      for rule in aws_s3_bucket.this.lifecycle_rule : [rule.prefix, rule.expiration[0].days, rule.noncurrent_version_expiration[0].days]
+      if rule.id == "short-lived-plans"
+    ]) == ["plans/", 7, 1]
+    error_message = "Objects and their older versions below the prefix are removed."
+  }
+}
+
+run "a_prefix_that_is_none_is_refused" {
+  command = plan
+
+  variables {
+    short_lived = { "plans" = 7 }
+  }
+
+  expect_failures = [var.short_lived]
+}
+
 run "an_upper_case_name_is_refused" {
   command = plan
 

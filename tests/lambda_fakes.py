@@ -58,7 +58,7 @@ class FakeListing:
     def __init__(self, s3: FakeS3) -> None:
         self._s3 = s3
 
-    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str) -> Iterator[dict[str, Any]]:
+    def paginate(self, *, Bucket: str, Prefix: str, StartAfter: str = "") -> Iterator[dict[str, Any]]:
         keys = sorted(key for bucket, key in self._s3.objects if bucket == Bucket and key.startswith(Prefix))
         after = [key for key in keys if key > StartAfter]
         for start in range(0, len(after), 3):
