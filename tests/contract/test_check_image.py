@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import corpus_broken
 import corpus_training
 import pytest
+from local_aws import wait_until
 
 from pipeline.conformance.catalogue import Part, choose_checks
 from pipeline.conformance.check import Result
@@ -194,6 +196,25 @@ def test_nothing_that_it_started_is_left(model: Path, tmp_path_factory: pytest.T
     examine(folder, Material(model=model, sample=SAMPLE), part="serving")
 
     assert str(folder) not in running_commands()
+
+
+def test_an_examination_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = programs(tmp_path_factory, "corpus_broken", "NeverHealthy")
+    command = [sys.executable, "-m", "pipeline.cli", "check-image", str(folder), "--runtime", "process"]
+    examination = subprocess.Popen(
+        command, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    server = f"{folder}/corpus_broken.py"
+    wait_until(lambda: server in running_commands(), timeout_s=60)
+
+    examination.terminate()
+    examination.communicate(timeout=60)
+
+    assert examination.returncode == 130
+    assert server not in running_commands()
+    assert list(tmp_path.iterdir()) == []
 
 
 def running_commands() -> str:

@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from model_programs import Programs, free_port, lay_out, wait_for_ping
+from model_programs import Programs, lay_out, wait_for_ping
+from ports import free_port
 
 STAGE = Path(__file__).with_name("pipeline_stage.py")
 FORM = {"sepal_length": 50, "sepal_width": 34, "petal_length": 15, "petal_width": 2}
