@@ -16,6 +16,7 @@ import pytest
 from docker.models.containers import Container
 from docker.models.images import Image
 from model_programs import MODELS, ROOT, hand_over_model, predict, wait_for_ping
+from test_model_pipeline import FLOWERS, STAGE, hand_through
 
 pytestmark = pytest.mark.engine
 
@@ -137,6 +138,45 @@ def test_it_ends_by_itself_when_it_is_stopped(served: Container) -> None:
     served.stop(timeout=20)
 
     assert served.wait()["StatusCode"] == 0
+
+
+def test_it_stands_beside_another_container_of_a_pipeline(
+    client: docker.DockerClient, image: Image, serving_image: Image, job: Path
+) -> None:
+    """They share a network, so each has a port of its own; the first one's answer is its request."""
+    assert run(client, image, "train", job)[0] == 0
+    before = client.containers.run(
+        serving_image.id,
+        ["python3", "/stage.py", "before"],
+        detach=True,
+        environment={"SAGEMAKER_BIND_TO_PORT": "8080"},
+        volumes={str(STAGE): {"bind": "/stage.py", "mode": "ro"}},
+        ports={"8080/tcp": ("127.0.0.1", None), "8081/tcp": ("127.0.0.1", None)},
+    )
+    try:
+        client.containers.run(
+            serving_image.id,
+            "serve",
+            detach=True,
+            network_mode=f"container:{before.id}",
+            auto_remove=True,
+            environment={
+                "SAGEMAKER_BIND_TO_PORT": "8081",
+                "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT": "text/csv",
+            },
+            volumes={str(job / "model"): {"bind": "/opt/ml/model", "mode": "ro"}},
+            labels={"before": before.id},
+        )
+        before.reload()
+        ports = [int(before.ports[f"{port}/tcp"][0]["HostPort"]) for port in (8080, 8081)]
+        for port in ports:
+            wait_for_ping(port=port)
+
+        assert hand_through(ports, "application/json", FLOWERS) == ("text/csv", b"setosa\nvirginica\n")
+    finally:
+        for container in client.containers.list(filters={"label": f"before={before.id}"}):
+            container.stop(timeout=20)
+        before.remove(force=True)
 
 
 def test_a_training_job_that_is_stopped_says_so(client: docker.DockerClient, image: Image, job: Path) -> None:
