@@ -47,12 +47,14 @@ log = logging.getLogger("serve")
 class Options:
     """How to answer. `output` is SAGEMAKER_INFERENCE_OUTPUT, `accept` what a client without a wish gets.
 
-    `body_s` is how long a body may take to come; SageMaker gives that much time for the whole answer.
+    `body_s` is how long a body may take to come; SageMaker gives that much time for the whole answer. Each of
+    the `workers` computes a large body with `threads`.
     """
 
     max_body_bytes: int = 25 * MEBIBYTE
     body_s: float = 60
     workers: int = 1
+    threads: int = 1
     output: str = ""
     accept: str | None = None
 

@@ -20,6 +20,7 @@ from model_src.contract import Column, ColumnType
 Matrix = NDArray[np.float32]
 Numbers = NDArray[np.float64]
 
+LARGEST_NUMBER: Final = 1e30  # what a model adds and multiplies must stay far from the last 32-bit float
 LARGEST_INTEGER: Final = 2**24  # above it, whole numbers begin to share a 32-bit float
 UNKNOWN: Final = -2.0  # -1 is what the graph puts in the place of a missing category
 
@@ -127,10 +128,7 @@ def _number_from(cell: str, row: int) -> float:
 def _checked(feature: Feature, numbers: Numbers, missing: NDArray[np.bool_]) -> Numbers:
     if not feature.missing:
         _refuse_first(missing, numbers, "a value is missing; the column does not allow it")
-    with np.errstate(over="ignore"):
-        _refuse_first(
-            ~missing & ~np.isfinite(numbers.astype(np.float32)), numbers, "is no finite 32-bit number"
-        )
+    _refuse_first(~missing & ~(np.abs(numbers) <= LARGEST_NUMBER), numbers, f"is beyond {LARGEST_NUMBER:g}")
     if feature.type == "integer":
         _refuse_first(~missing & (numbers != np.floor(numbers)), numbers, "is not an integer")
         reason = f"is beyond {LARGEST_INTEGER}, up to where an integer is exact; a `number` would be rounded"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from model_src.artefact import Card
-from model_src.encoding import LARGEST_INTEGER, Feature
+from model_src.encoding import LARGEST_INTEGER, LARGEST_NUMBER, Feature
 from model_src.media import CSV, JSON, JSON_LINES, TYPES
 from model_src.response import offered_outputs
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
-_LARGE = 1e30  # the prediction for a larger number may be too large itself, and is refused then
 _REFUSALS = {
     "400": "The body is not what the model takes; the reason names instance and column.",
     "406": "Accept names no form that can be answered.",
@@ -134,7 +133,7 @@ def _cell(feature: Feature) -> dict[str, Any]:
     elif feature.allowed:
         schema = {"enum": list(feature.allowed)}
     else:
-        largest = LARGEST_INTEGER if feature.type == "integer" else _LARGE
+        largest = LARGEST_INTEGER if feature.type == "integer" else LARGEST_NUMBER
         schema = {"type": feature.type, "minimum": -largest, "maximum": largest}
     return {"anyOf": [schema, {"type": "null"}]} if feature.missing else schema
 

@@ -5,8 +5,9 @@ of instances, bare or under `instances` or `inputs`, or MLflow's `dataframe_spli
 JSON lines have an instance a line. An instance is a list in the features' order, an object by name, or
 {"features": [...]}.
 
-Every body is read twice at most: first by the fast way, which answers only for bodies that are right beyond
-doubt, then, if that did not, by the exact way, which says what is wrong with which instance and column.
+Instances are read by the fast ways first, which answer only for what is right beyond doubt, then, if that
+did not, by the exact way, which says what is wrong with which instance and column. A large body is read part
+by part: as Python's objects it would take twenty times its size.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
-from itertools import chain
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +25,7 @@ import orjson
 
 from model_src.encoding import (
     LARGEST_INTEGER,
+    LARGEST_NUMBER,
     UNKNOWN,
     CellError,
     Feature,
@@ -36,14 +39,24 @@ from model_src.errors import RequestError
 from model_src.media import CSV, JSON_LINES
 
 LISTS: Final = ("instances", "inputs", "dataframe_records")
-_LONG_CSV_BYTES = 16 * 1024  # from here on numpy's own reader is faster than csv's, which starts sooner
+_FEW_CSV_BYTES = 256  # up to here Python is faster than numpy's reader, which takes 8 µs to begin
+# What stands before the first instance, where the instances are the last thing in the body.
+_OPENING = re.compile(
+    rb'\s*(?:\{\s*"(?:%s)"\s*:\s*|\{\s*"dataframe_split"\s*:\s*\{\s*"columns"\s*:\s*\[[^]]*\]\s*,\s*"data"\s*:\s*)?\['
+    % "|".join(LISTS).encode()
+)
+_BETWEEN = re.compile(rb"(?<=[\]}])\s*,(?=\s*[\[{])")
 
 _Encode = Callable[[Feature, Sequence[Any]], Numbers]
-_Rows = Sequence[Sequence[Any]]
+_Row = Sequence[Any]
+_Rows = Sequence[_Row]
 
 
 class RequestParser:
     """Reads the bodies of one model's requests; what it needs to know of the features is worked out once."""
+
+    part_rows = 10_000
+    part_bytes = 256 * 1024
 
     def __init__(self, features: Sequence[Feature]) -> None:
         self._features = tuple(features)
@@ -64,22 +77,32 @@ class RequestParser:
         """
         if content_type == CSV:
             return self._parse_csv(body)
-        rows = self._line_rows(body) if content_type == JSON_LINES else self._json_rows(body)
-        matrix = self._encode_json(rows)
-        return self._encode_exactly(rows, encode_values) if matrix is None else matrix
+        return self._parse_lines(body) if content_type == JSON_LINES else self._parse_json(body)
 
     # CSV
 
     def _parse_csv(self, body: bytes) -> Matrix:
-        if len(body) > _LONG_CSV_BYTES and not self._codes:
-            matrix = self._read_numbers(body)
+        plain = body.isascii() and b"_" not in body  # Python's float takes 1_0 and digits of all scripts
+        if plain and not self._codes:
+            matrix = self._read_few(body) if len(body) <= _FEW_CSV_BYTES else self._read_numbers(body)
             if matrix is not None:
                 return matrix
-        rows = self._csv_rows(body)
-        matrix = self._encode_csv(rows) if body.isascii() and b"_" not in body else None
-        if matrix is not None:
-            return matrix
-        return self._encode_exactly([[cell.strip() for cell in row] for row in rows], encode_text)
+        fast = self._encode_csv if plain else None
+        parts, rows, start = [], self._csv_rows(body), 0
+        while part := list(islice(rows, self.part_rows)):
+            parts.append(self._encode(part, start, fast, _encode_stripped))
+            start += len(part)
+        return _join(parts)
+
+    def _read_few(self, body: bytes) -> Matrix | None:
+        """The matrix of a few lines with nothing but numbers, one for each cell."""
+        rows = [line.split(b",") for line in body.splitlines()]
+        if set(map(len, rows)) != {len(self._features)} or b"n" in body.lower():  # nan, inf
+            return None
+        try:
+            return self._encode_numbers([list(map(float, row)) for row in rows])
+        except ValueError:
+            return None
 
     def _read_numbers(self, body: bytes) -> Matrix | None:
         """The matrix of a body with nothing but numbers, one for each cell, below a header or none."""
@@ -87,33 +110,40 @@ class RequestParser:
         header = [name.strip() for name in first.decode("utf-8-sig", errors="replace").split(",")]
         order = self._order(header)
         lines = rest if order else body
-        if not lines.strip() or not lines.isascii():  # it takes other blanks for blanks, in any encoding
+        stream = io.BytesIO(lines)
+        if stream.readline().count(b",") + 1 != len(self._features) or not lines.strip():
             return None
+        stream.seek(0)
         try:
-            numbers = np.loadtxt(io.BytesIO(lines), delimiter=",", comments=None, ndmin=2)
+            numbers = np.loadtxt(stream, delimiter=",", comments=None, ndmin=2)
         except ValueError:
             return None
         if numbers.shape[1] != len(self._features) or np.isnan(numbers).any():  # it reads "nan", too
             return None
         return self._checked(numbers[:, order] if order else numbers)
 
-    def _csv_rows(self, body: bytes) -> list[list[str]]:
+    def _csv_rows(self, body: bytes) -> Iterator[list[str]]:
         """The cells of each line that is not blank, in the features' order."""
         try:
-            text = body.decode("utf-8-sig")
-            rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+            body.decode()  # as a whole, to say where it is wrong
         except UnicodeDecodeError as error:
             raise RequestError(
                 400, f"The body is not UTF-8 text: {error.reason} at byte {error.start}."
             ) from error
+        # Decoded again piece by piece: StringIO would hold the text with four bytes for each character.
+        text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
+        try:
+            lines = (line for line in csv.reader(text, strict=True) if line)
+            rows = (row for row in lines if len(row) > 1 or not row[0].isspace())
+            first = next(rows, None)
+            if first is None:
+                raise _empty()
+            order = self._order([name.strip() for name in first])
+            for index, row in enumerate(rows if order else chain([first], rows)):
+                self._check_width(row, index)
+                yield [row[i] for i in order] if order else row
         except csv.Error as error:
             raise RequestError(400, f"The body is not CSV: {error}.") from error
-        rows = [row for row in rows if len(row) > 1 or not row[0].isspace()]
-        if not rows:
-            raise _empty()
-        if order := self._order([name.strip() for name in rows[0]]):
-            return [[row[i] for i in order] if len(row) == len(order) else row for row in rows[1:]]
-        return rows
 
     def _order(self, header: list[str]) -> list[int] | None:
         """Where each feature stands in a header; None if this line is no header."""
@@ -122,10 +152,8 @@ class RequestParser:
         return [header.index(name) for name in self._names]
 
     def _encode_csv(self, rows: _Rows) -> Matrix | None:
+        columns: list[Any] = list(zip(*rows, strict=True))
         try:
-            columns: list[Any] = list(zip(*rows, strict=True))
-            if len(columns) != len(self._features):
-                return None
             for i, column in enumerate(columns):
                 codes = self._codes.get(i)
                 if codes is not None:
@@ -145,8 +173,28 @@ class RequestParser:
 
     # JSON
 
-    def _json_rows(self, body: bytes) -> _Rows:
-        value, order, keys = _load_json(body), None, 0
+    def _parse_json(self, body: bytes) -> Matrix:
+        if len(body) > self.part_bytes:
+            try:
+                return self._parse_texts(_cut_json(body, self.part_bytes))
+            except _NotJsonError:  # it may only have been cut in a string
+                return self._parse_texts([body])
+        return self._parse_texts([body])
+
+    def _parse_texts(self, texts: Iterable[bytes]) -> Matrix:
+        parts, start = [], 0
+        for text in texts:
+            rows, keys = self._json_rows(text, start)
+            for first in range(0, len(rows), self.part_rows):
+                part = rows[first : first + self.part_rows]
+                parts.append(self._encode(part, start + first, self._encode_json, encode_values))
+            _refuse_duplicates([text], keys)
+            start += len(rows)
+        return _join(parts)
+
+    def _json_rows(self, text: bytes, start: int) -> tuple[_Rows, int]:
+        """Each instance's values in the features' order, and how many keys the objects of the text had."""
+        value, order, keys = _load_json(text), None, 0
         if isinstance(value, dict):
             if len(value) != 1 or (name := next(iter(value))) not in (*LISTS, "dataframe_split"):
                 known = ", ".join((*LISTS, "dataframe_split"))
@@ -156,9 +204,8 @@ class RequestParser:
                 value, order, keys = *self._split_rows(value), 1 + len(value)
         if not isinstance(value, list):
             raise RequestError(400, "The instances are not a list.")
-        rows, more = self._instances(value)
-        _refuse_duplicates([body], keys + more)
-        return rows if order is None else [[row[i] for i in order] for row in rows]
+        rows, more = self._instances(value, start)
+        return rows if order is None else [[row[i] for i in order] for row in rows], keys + more
 
     def _split_rows(self, value: Any) -> tuple[Any, list[int]]:
         """The rows of MLflow's dataframe_split, and where each feature stands in them."""
@@ -181,22 +228,32 @@ class RequestParser:
             self._check_width(row, index)
         return data, order
 
-    def _line_rows(self, body: bytes) -> _Rows:
-        lines = [(number, line) for number, line in enumerate(body.split(b"\n"), start=1) if line.strip()]
-        if not lines:
+    def _parse_lines(self, body: bytes) -> Matrix:
+        lines = ((number, line) for number, line in enumerate(io.BytesIO(body), start=1) if line.strip())
+        parts, start = [], 0
+        while part := list(islice(lines, self.part_rows)):
+            values = [_load_json(line, f"Line {number}") for number, line in part]
+            rows, keys = self._instances(values, start)
+            parts.append(self._encode(rows, start, self._encode_json, encode_values))
+            _refuse_duplicates([line for _, line in part], keys)
+            start += len(part)
+        if not parts:
             raise _empty()
-        rows, keys = self._instances([_load_json(line, f"Line {number}") for number, line in lines])
-        _refuse_duplicates([line for _, line in lines], keys)
-        return rows
+        return _join(parts)
 
-    def _instances(self, values: list[Any]) -> tuple[_Rows, int]:
+    def _instances(self, values: list[Any], start: int) -> tuple[_Rows, int]:
         """Each instance's values in the features' order, and how many keys its objects had."""
+        rows: _Rows = values
+        keys = 0
         if not values:
             raise RequestError(400, "There are no instances.")
-        if set(map(type, values)) == {list}:
-            return values, 0
-        keys = sum(len(value) for value in values if isinstance(value, dict))
-        return [self._instance(value, index) for index, value in enumerate(values)], keys
+        if set(map(type, values)) != {list}:
+            keys = sum(len(value) for value in values if isinstance(value, dict))
+            rows = [self._instance(value, index) for index, value in enumerate(values, start)]
+        if set(map(len, rows)) != {len(self._features)}:
+            for index, row in enumerate(rows, start):
+                self._check_width(row, index)
+        return rows, keys
 
     def _instance(self, value: Any, index: int) -> Sequence[Any]:
         if isinstance(value, list):
@@ -211,37 +268,42 @@ class RequestParser:
         return list(map(value.get, self._names))
 
     def _encode_json(self, rows: _Rows) -> Matrix | None:
-        width = len(self._features)
-        if set(map(len, rows)) != {width}:
+        if not self._codes:
+            return self._encode_numbers(rows)
+        columns: list[Any] = list(zip(*rows, strict=True))
+        try:
+            for i, codes in self._codes.items():
+                columns[i] = [codes[value] for value in columns[i]]
+        except (KeyError, TypeError):
             return None
-        if self._codes:
-            columns: list[Any] = list(zip(*rows, strict=True))
-            try:
-                for i, codes in self._codes.items():
-                    columns[i] = [codes[value] for value in columns[i]]
-            except (KeyError, TypeError):
-                return None
-            return self._encode_numbers(columns, (width, len(rows)), transposed=True)
-        return self._encode_numbers(rows, (len(rows), width), transposed=False)
+        return self._encode_numbers(columns, transposed=True)
 
-    def _encode_numbers(self, rows: _Rows, shape: tuple[int, int], *, transposed: bool) -> Matrix | None:
+    # both
+
+    def _encode(
+        self, rows: _Rows, start: int, fast: Callable[[_Rows], Matrix | None] | None, exact: _Encode
+    ) -> Matrix:
+        """The matrix of rows of the right width; `start` is how many were before them."""
+        matrix = fast(rows) if fast else None
+        if matrix is not None:
+            return matrix
+        columns = zip(self._features, zip(*rows, strict=True), strict=True)
+        return to_matrix(_encode_column(feature, cells, exact, start) for feature, cells in columns)
+
+    def _encode_numbers(self, rows: _Rows, *, transposed: bool = False) -> Matrix | None:
         cells = list(chain.from_iterable(rows))
         if not _NUMBERS.issuperset(map(type, cells)):
             return None
         try:
-            numbers = np.array(cells, dtype=np.float64).reshape(shape)
+            numbers = np.array(cells, dtype=np.float64).reshape(len(rows), -1)
         except OverflowError:
             return None
         return self._checked(numbers.T if transposed else numbers)
 
-    # both
-
     def _checked(self, numbers: Numbers) -> Matrix | None:
         """The numbers as the model takes them, or None if any of them is not what its column holds."""
-        with np.errstate(over="ignore"):
-            matrix: Matrix = np.ascontiguousarray(numbers, dtype=np.float32)
-        finite = np.isfinite(matrix)
-        if not finite.all() and not (finite | (np.isnan(numbers) & self._missing)).all():
+        right = np.abs(numbers) <= LARGEST_NUMBER
+        if not right.all() and not (right | (np.isnan(numbers) & self._missing)).all():
             return None
         if self._integers:
             whole = numbers[:, self._integers]
@@ -252,15 +314,7 @@ class RequestParser:
             column = numbers[:, i]
             if not allowed.issuperset(column[~np.isnan(column)].tolist()):
                 return None
-        return matrix
-
-    def _encode_exactly(self, rows: _Rows, encode: _Encode) -> Matrix:
-        if not rows:
-            raise RequestError(400, "There are no instances.")
-        for index, row in enumerate(rows):
-            self._check_width(row, index)
-        columns = zip(self._features, zip(*rows, strict=True), strict=True)
-        return to_matrix(_encode_column(feature, cells, encode) for feature, cells in columns)
+        return np.ascontiguousarray(numbers, dtype=np.float32)
 
     def _check_width(self, row: Sequence[Any], index: int) -> None:
         if len(row) != len(self._features):
@@ -287,6 +341,31 @@ class _Codes(dict[Any, float]):
         return UNKNOWN
 
 
+class _NotJsonError(RequestError):
+    """The text is no JSON."""
+
+
+def _join(parts: Sequence[Matrix]) -> Matrix:
+    if not parts:
+        raise RequestError(400, "There are no instances.")
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _cut_json(body: bytes, part_bytes: int) -> Iterator[bytes]:
+    """Bodies with some of the instances each; the body itself where none can be told from its beginning.
+
+    The cuts are between what ends and begins like two instances. That may be inside of a string; but then the
+    text before it is no JSON. If each text is JSON, then together they are the body.
+    """
+    match = _OPENING.match(body)
+    opening = match[0] if match else body
+    closing, start = b"]" + b"}" * opening.count(b"{"), len(opening)
+    while comma := _BETWEEN.search(body, start + part_bytes):
+        yield opening + body[start : comma.start()] + closing
+        start = comma.end()
+    yield opening + body[start:]
+
+
 def _empty() -> RequestError:
     return RequestError(400, "The body is empty; send at least one instance.")
 
@@ -297,7 +376,7 @@ def _load_json(text: bytes, what: str = "The body") -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise RequestError(400, f"{what} is not JSON: {error}.") from error
+        raise _NotJsonError(400, f"{what} is not JSON: {error}.") from error
 
 
 def _refuse_duplicates(texts: Sequence[bytes], keys: int) -> None:
@@ -323,8 +402,12 @@ def _refuse_duplicate(pairs: list[tuple[str, Any]]) -> None:
         seen.add(name)
 
 
-def _encode_column(feature: Feature, cells: Sequence[Any], encode: _Encode) -> Numbers:
+def _encode_stripped(feature: Feature, cells: Sequence[str]) -> Numbers:
+    return encode_text(feature, [cell.strip() for cell in cells])
+
+
+def _encode_column(feature: Feature, cells: Sequence[Any], encode: _Encode, start: int) -> Numbers:
     try:
         return encode(feature, cells)
     except CellError as error:
-        raise RequestError(400, f"Instance {error.row}, column '{feature.name}': {error}.") from error
+        raise RequestError(400, f"Instance {start + error.row}, column '{feature.name}': {error}.") from error

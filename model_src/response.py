@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
 from model_src.artefact import Card
+from model_src.contract import Label
 from model_src.encoding import Matrix
 from model_src.errors import RequestError
 from model_src.media import CSV, JSON
 
 CLASSIFICATION_OUTPUTS: Final = ("predicted_label", "probability", "probabilities", "labels")
 REGRESSION_OUTPUTS: Final = ("predicted_label",)
+PART_ROWS: Final = 10_000  # that are Python's objects at one time, which take ten times their text
+_FEW_NUMBERS = 100  # up to here Python is faster than numpy
 
 
 def offered_outputs(card: Card) -> tuple[str, ...]:
@@ -46,17 +51,27 @@ def render_predictions(answers: Matrix, card: Card, *, accept: str, outputs: Seq
 
     Raises: RequestError 400 if an answer is not finite: some input is too large to compute with.
     """
-    finite = np.isfinite(answers)
-    if not finite.all():
-        row = int(np.argmin(finite.reshape(len(answers), -1).all(axis=1)))
+    if not _all_finite(answers):
+        row = int(np.argmin(np.isfinite(answers).reshape(len(answers), -1).all(axis=1)))
         raise RequestError(400, f"Instance {row} has no finite prediction; its values are too large.")
+    parts = [answers[start : start + PART_ROWS] for start in range(0, len(answers), PART_ROWS)]
     if accept == CSV:
-        return _render_chosen_csv(answers, card, outputs) if outputs else _render_csv(answers, card)
-    predictions = _chosen(answers, card, outputs) if outputs else _predictions(answers, card)
+        render = partial(_render_chosen_csv, outputs=outputs) if outputs else _render_csv
+        return b"".join([render(part, card) for part in parts])
+    predict = partial(_chosen, outputs=outputs) if outputs else _predictions
+    lists = [orjson.dumps(predict(part, card))[1:-1] for part in parts]
     if accept == JSON:
-        return orjson.dumps({"predictions": predictions})
-    lines = (orjson.dumps(each) for each in predictions)
-    return b"\n".join(lines) + b"\n"
+        lists[0] = b'{"predictions":[' + lists[0]
+        lists[-1] += b"]}"
+        return b",".join(lists)
+    # No string holds a quote without a backslash, so these are the ends of lines.
+    return b"".join([each.replace(b'},{"', b'}\n{"') + b"\n" for each in lists])
+
+
+def _all_finite(answers: Matrix) -> bool:
+    if answers.size <= _FEW_NUMBERS:
+        return math.isfinite(sum(answers.ravel().tolist()))
+    return bool(np.isfinite(answers).all())
 
 
 def render_error(reason: str) -> bytes:
@@ -92,8 +107,8 @@ def _output(name: str, answers: Matrix, card: Card) -> Iterable[Any]:
 
 def _render_csv(answers: Matrix, card: Card) -> bytes:
     if card.classes:
-        cells = [_quoted(str(label)) for label in card.classes]
-        return ("\n".join([cells[best] for best in answers.argmax(axis=1).tolist()]) + "\n").encode()
+        lines = _csv_lines(card.classes)
+        return b"".join([lines[best] for best in answers.argmax(axis=1).tolist()])
     numbers = orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY)
     return numbers[1:-1].replace(b",", b"\n") + b"\n"
 
@@ -106,6 +121,11 @@ def _render_chosen_csv(answers: Matrix, card: Card, outputs: Sequence[str]) -> b
         cells = row.values()
         writer.writerow([orjson.dumps(cell).decode() if isinstance(cell, list) else cell for cell in cells])
     return text.getvalue().encode()
+
+
+@cache
+def _csv_lines(classes: tuple[Label, ...]) -> list[bytes]:
+    return [f"{_quoted(str(label))}\n".encode() for label in classes]
 
 
 def _quoted(cell: str) -> str:

@@ -81,6 +81,7 @@ def read_settings(environ: Mapping[str, str], *, cpus: int) -> Settings:
     options = Options(
         max_body_bytes=(payload or MAX_PAYLOAD_MB) * MEBIBYTE,
         workers=_whole(environ, "SAGEMAKER_MODEL_SERVER_WORKERS", cpus, least=1, most=1024),
+        threads=cpus,
         output=environ.get("SAGEMAKER_INFERENCE_OUTPUT", ""),
         accept=_accept(environ, "SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT"),
     )
@@ -130,7 +131,7 @@ def load_model(folder: Path, options: Options = DEFAULTS) -> Served | str:
     try:
         artefact = read_artefact(folder)
         inspect_artefact(artefact)
-        predictor = load_predictor(artefact)
+        predictor = load_predictor(artefact, threads=options.threads)
     except (ArtefactError, OSError) as error:
         log.error("The model cannot be loaded: %s", error)
         return f"The model cannot be loaded: {error}"
