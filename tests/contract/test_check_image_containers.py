@@ -27,7 +27,7 @@ from pipeline.conformance.tree import make_serving_tree
 pytestmark = pytest.mark.engine
 
 BASE_IMAGES = (os.environ.get("MLOPS_BASE_IMAGE", "local/python:3.11-bookworm"), "python:3.11-slim-bookworm")
-AT_ONCE = 6
+AT_ONCE = 4
 
 
 @dataclass(frozen=True)
