@@ -27,7 +27,7 @@ import requests
 from deployment import write_result
 from processes import proportional_mb, tree
 from servers import PEERS, Model, Request, our_server, running
-from serving import MODEL, PEAK_CONNECTIONS, make_cases, measure_load, train_forest
+from serving import MODEL, PEAK_CONNECTIONS, make_cases, measure_load, train_model
 
 from pipeline.image import read_image
 from pipeline.settings import read_settings
@@ -131,7 +131,7 @@ def main() -> None:
     PEERS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = train_forest(folder)
+        model = train_model(folder)
         cases = our_server(model, list(make_cases(model).values()), PORT, cpus).cases
         request = dataclasses.replace(cases["json 1 row"], path=f"http://127.0.0.1:{PORT}/invocations")
         result = {

@@ -95,13 +95,27 @@ def python_of(peer: str) -> str:
     return python
 
 
-def build_servers(model: Model, cases: Sequence[Rows], *, port: int, workers: int) -> list[Server]:
-    """Every server, each on ports of its own from `port` on."""
-    makers = [our_server, _empty, _flask, _mlflow, _bentoml, _mlserver]
-    return [make(model, cases, port + 10 * number, workers) for number, make in enumerate(makers)]
+def build_servers(
+    model: Model, cases: Sequence[Rows], *, port: int, workers: int, only: Sequence[str] = ()
+) -> list[Server]:
+    """Every server, or ours and those whose name begins as one of `only`, each on ports of its own."""
+    makers: dict[str, Callable[[Model, Sequence[Rows], int, int], Server]] = {
+        "ours": our_server,
+        "empty handler": _empty,
+        "empty handler that reads": _reading,
+        "Flask": _flask,
+        "MLflow": _mlflow,
+        "BentoML": _bentoml,
+        "MLServer": _mlserver,
+    }
+    return [
+        make(model, cases, port + 10 * number, workers)
+        for number, (name, make) in enumerate(makers.items())
+        if not only or name.startswith(("ours", *only))
+    ]
 
 
-def our_server(model: Model, cases: Sequence[Rows], port: int, workers: int) -> Server:
+def our_server(model: Model, cases: Sequence[Rows], port: int, workers: int, *, name: str = "ours") -> Server:
     def label(body: bytes) -> str:
         return str(json.loads(body)["predictions"][0]["label"])
 
@@ -113,7 +127,7 @@ def our_server(model: Model, cases: Sequence[Rows], port: int, workers: int) -> 
         "PYTHONPATH": str(ROOT),
     }
     return Server(
-        "ours",
+        name,
         [Program([sys.executable, str(ROOT / "container/serve")], environ)],
         f"http://127.0.0.1:{port}/ping",
         _json_requests(cases, port, label) | _csv_requests(cases, port),
@@ -121,12 +135,21 @@ def our_server(model: Model, cases: Sequence[Rows], port: int, workers: int) -> 
 
 
 def _empty(_: Model, cases: Sequence[Rows], port: int, workers: int) -> Server:
+    return _nothing("empty handler", cases, [str(port), str(workers)])
+
+
+def _reading(_: Model, cases: Sequence[Rows], port: int, workers: int) -> Server:
+    return _nothing("empty handler that reads", cases, [str(port), str(workers), "read"])
+
+
+def _nothing(name: str, cases: Sequence[Rows], arguments: Sequence[str]) -> Server:
     def label(_: bytes) -> str:
         return ""
 
+    port = int(arguments[0])
     return Server(
-        "empty handler",
-        [Program([sys.executable, str(_SOURCES / "empty.py"), str(port), str(workers)], {})],
+        name,
+        [Program([sys.executable, str(_SOURCES / "empty.py"), *arguments], {})],
         f"http://127.0.0.1:{port}/ping",
         _json_requests(cases, port, label),
     )

@@ -2,7 +2,8 @@
 
     python benchmarks/serving.py [--seconds 4] [--rounds 2] [--only NAME ...]
 
-One run, one machine, one trained forest of 100 trees (iris, 4 features) for all; every server has as many
+One run, one machine, one trained forest of 100 trees (iris, 4 features) for all, and for ours a linear model
+too, which shows what is not the forest; every server has as many
 workers as there are CPUs, and must name the first row's class as scikit-learn does before it is measured. wrk
 asks as fast as it is answered; the 99th percentile at half of that load is hey's. All are measured in turn,
 round by round, and the best of a server's rounds counts, for all of them: what else the machine does only
@@ -29,16 +30,19 @@ from typing import Any
 from chart import draw_serving
 from deployment import RESULTS, ROOT, write_result
 from processes import resident_mb, tree
-from servers import PEERS, Model, Request, Rows, Server, build_servers, first_label, running
+from servers import PEERS, Model, Request, Rows, Server, build_servers, first_label, our_server, running
 
 MODEL = "iris"
 CONNECTIONS = (1, 16, 64)
 PORT = 5410
 LARGE_BYTES = 6 * 1000**2  # SageMaker's default for one batch transform request, a 6 MB body
 PEAK_CONNECTIONS = 16
+FOREST = "type: random_forest\n  hyperparameters: {n_estimators: 100}"
+LINEAR = "type: logistic_regression\n  hyperparameters: {C: 1.0, max_iter: 1000}"
+NO_PEERS = ("ours", "ours, linear", "empty handler", "empty handler that reads")
 
 
-def train_forest(folder: Path) -> Model:
+def train_model(folder: Path, estimator: str = FOREST) -> Model:
     """Our own `train`, with iris's model.yaml but for its estimator."""
     source = ROOT / "model_src/models" / MODEL
     base, program = folder / "ml", folder / "program"
@@ -47,8 +51,7 @@ def train_forest(folder: Path) -> Model:
         shutil.copy(ROOT / "container" / name, program)
     contract = program / "model/model.yaml"
     text = contract.read_text()
-    wanted = "type: random_forest\n  hyperparameters: {n_estimators: 100}"
-    contract.write_text(_replace_estimator(text, wanted))
+    contract.write_text(_replace_estimator(text, estimator))
     data = base / "input/data/train"
     data.mkdir(parents=True)
     training_data = Path(shutil.copy(source / "train.csv", data))
@@ -187,10 +190,7 @@ def best_of(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def compare(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Our rate over that of the fastest peer, of the empty handler, and of Flask, by case."""
     ours = results["ours"]["cases"]
-    peers = {
-        name: result["cases"] for name, result in results.items() if name not in ("ours", "empty handler")
-    }
-    empty = results.get("empty handler", {"cases": {}})["cases"]
+    peers = {name: result["cases"] for name, result in results.items() if name not in NO_PEERS}
     ratios: dict[str, Any] = {}
     for case, measured in ours.items():
         rivals = {name: cases[case]["per_s"] for name, cases in peers.items() if case in cases}
@@ -199,8 +199,10 @@ def compare(results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             fastest = max(rivals, key=lambda name: rivals[name])
             ratio |= {"fastest_peer": fastest, "over_it": measured["per_s"] / rivals[fastest]}
             ratio |= {f"over {name}": measured["per_s"] / rate for name, rate in rivals.items()}
-        if (nothing := empty.get(case.replace("csv", "json"))) and "1 row" in case:
-            ratio["of_empty_handler"] = measured["per_s"] / nothing["per_s"]
+        for name in NO_PEERS[2:]:
+            nothing = results.get(name, {"cases": {}})["cases"].get(case.replace("csv", "json"))
+            if nothing and "1 row" in case:
+                ratio[f"of {name}"] = measured["per_s"] / nothing["per_s"]
         ratios[case] = ratio
     return ratios
 
@@ -212,7 +214,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=4, help="of load per case")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="servers whose name begins so; ours always is"
+        "--only", nargs="+", metavar="NAME", help="servers whose name begins so; ours always are"
     )
     return parser.parse_args()
 
@@ -227,13 +229,14 @@ def main() -> None:
     workers = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = train_forest(folder)
+        model = train_model(folder)
         cases = make_cases(model)
         expected = model.training_data.read_text().splitlines()[1].split(",")[-1]
-        servers = build_servers(model, list(cases.values()), port=PORT, workers=workers)
-        if options.only:
-            chosen = ("ours", *options.only)
-            servers = [server for server in servers if server.name.startswith(tuple(chosen))]
+        servers = build_servers(
+            model, list(cases.values()), port=PORT, workers=workers, only=options.only or ()
+        )
+        linear = train_model(folder / "linear", LINEAR)
+        servers += [our_server(linear, list(cases.values()), PORT + 80, workers, name="ours, linear")]
         rounds: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for _ in range(options.rounds):
             for server in servers:

@@ -8,6 +8,7 @@ listens. What a worker answers is app.py's.
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import logging.config
 import os
@@ -39,6 +40,7 @@ from model_src.predictor import load_predictor
 from model_src.response import read_outputs
 
 _KILL_S = 25  # SageMaker kills 30 s after SIGTERM
+_M_MMAP_THRESHOLD = -3  # malloc.h
 _ANNOUNCER_END_S = 10
 _SILENT_LOAD_S = 0.5  # a load that takes longer is announced; most take some milliseconds
 _CONNECTIONS = 10_000  # of each worker; a slow one costs some kilobytes
@@ -171,9 +173,20 @@ def give_up_root(user: str) -> None:
     os.setuid(entry.pw_uid)
 
 
+def give_memory_back() -> None:
+    """Has the C library return large buffers as soon as they are free; else it keeps what a large body took.
+
+    Source: mallopt(3), M_MMAP_THRESHOLD.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others have none
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, MEBIBYTE)
+
+
 def main() -> int:
     """Serves until SIGTERM, then answers what has been accepted and ends with 0."""
     logging.config.dictConfig(_LOGGING)
+    give_memory_back()
     settings = read_settings(os.environ, cpus=count_cpus())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2 * _CONNECTIONS)), hard))

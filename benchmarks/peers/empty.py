@@ -1,4 +1,4 @@
-"""granian as our server starts it, with a handler that does nothing: `empty.py PORT WORKERS`."""
+"""granian as our server starts it, with a handler that does nothing: `empty.py PORT WORKERS [read]`."""
 
 import sys
 from typing import Any
@@ -9,8 +9,17 @@ from granian.constants import HTTPModes, Interfaces, Loops
 _HEADERS = [("content-type", "application/json")]
 
 
+class Reading:
+    """Reads every request and answers it alike."""
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """One request."""
+        await protocol()
+        protocol.response_bytes(200, _HEADERS, b"{}")
+
+
 class Empty:
-    """Answers every request alike."""
+    """Answers every request alike, without looking at it."""
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """One request."""
@@ -30,7 +39,7 @@ def main() -> None:
         websockets=False,
         log_enabled=False,
     )
-    server.serve(target_loader=Empty, wrap_loader=False)
+    server.serve(target_loader=Reading if "read" in sys.argv else Empty, wrap_loader=False)
 
 
 if __name__ == "__main__":
