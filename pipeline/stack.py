@@ -141,6 +141,10 @@ def plan_stack(workshop: Workshop, stack: Stack, *, s3: Any) -> Manifest:
     )
     # Before the plan: what changes the state from here on makes the plan one that is not applied.
     basis = read_basis(workshop, stack, s3=s3)
+    if stack.environment and not basis.state_lineage:
+        # A workspace that an older account's folder has chosen already is not made by choosing it again.
+        terraform.touch_state()
+        basis = read_basis(workshop, stack, s3=s3)
     manifest = make_plan(terraform, folder, workshop=workshop, stack=stack, basis=basis, inputs=inputs)
     plan_store(workshop.settings, workshop.account_id, s3=s3).publish(folder, manifest)
     return manifest

@@ -83,6 +83,10 @@ class Terraform:
         """Makes the workspace where it is absent."""
         self._run("workspace select", name, or_create=True)
 
+    def touch_state(self) -> None:
+        """Makes the workspace's state where there is none yet, as every command but `workspace` does."""
+        self._run("state pull")
+
     def plan(self, out: Path) -> tuple[Change, ...]:
         """Saves a plan at `out`; what it would change, empty when nothing."""
         changes: list[Change] = []
@@ -167,7 +171,7 @@ class Terraform:
 
     def _start(self, command: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         composer = CommandComposer(working_dir=str(self.root), terraform_bin_path=str(self.binary))
-        flags = {} if command == "workspace select" else {"no_color": IsFlagged}
+        flags = {} if command in ("state pull", "workspace select") else {"no_color": IsFlagged}
         line = composer.generate_cmd_string(command, *arguments, **flags, **options)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         try:

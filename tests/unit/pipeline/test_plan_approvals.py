@@ -37,7 +37,7 @@ from pipeline.plan_approval import (
 )
 from pipeline.plan_store import PlanStore
 from pipeline.plans import Manifest
-from pipeline.settings import Settings
+from pipeline.settings import TARGETS, Settings
 from pipeline.stack import CORE, Stack, Workshop, apply_stack, approval_registry, plan_folder, plan_stack
 from pipeline.terraform import Applied
 from pipeline.toolchain import Toolchain
@@ -434,3 +434,18 @@ def test_a_write_that_meets_another_is_tried_again_and_not_for_ever() -> None:
 
     assert (first, second, s3.text("b", "k")) == (True, False, "1")
     assert len(waits) == 2 + MAX_ATTEMPTS - 1
+
+
+def test_a_workspace_without_a_state_gets_one_before_it_is_planned(site: Site) -> None:
+    settings = site.workshop.settings
+    for target in TARGETS:
+        file = settings.image_file("iris", target)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text('{"uri": "r@sha256:1"}')
+    (settings.checkout / "pipeline" / "lambdas").mkdir(parents=True)
+    (settings.checkout / "pipeline" / "lambdas" / "claim.py").write_text("")
+
+    plan_stack(site.workshop, STAGING, s3=site.s3)
+
+    calls = [call.partition(" -")[0] for call in site.terraform.calls]
+    assert calls.index("state pull") < calls.index("plan")
