@@ -3,7 +3,7 @@
 module "access_logs_bucket" {
   source                 = "../modules/bucket"
   name                   = module.names.account.access_logs_bucket
-  kms_key_arn            = null
+  s3_keys                = true
   access_logs_bucket     = null
   expiry_days            = var.access_logs_expiry_days
   noncurrent_expiry_days = 1

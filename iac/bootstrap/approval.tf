@@ -12,13 +12,7 @@ resource "aws_kms_key" "approval" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      {
-        Sid       = "AccessIsGrantedByIam"
-        Effect    = "Allow"
-        Principal = { AWS = local.account_principal }
-        Action    = "kms:*"
-        Resource  = "*"
-      },
+      local.granted_by_iam,
       {
         Sid       = "OnlyApproversSign"
         Effect    = "Deny"

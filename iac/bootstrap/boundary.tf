@@ -43,11 +43,11 @@ resource "aws_iam_policy" "boundary" {
         ]
       },
       {
-        # Answering a task has no resource type; a role that is waited for has rules of Step Functions' own.
+        # A role that waits for jobs does so by rules of Step Functions' own.
         Sid      = "Waiting"
         Effect   = "Allow"
-        Action   = ["events:DescribeRule", "events:PutRule", "events:PutTargets", "states:SendTaskSuccess"]
-        Resource = "*"
+        Action   = ["events:DescribeRule", "events:PutRule", "events:PutTargets"]
+        Resource = "${local.arn.events}:rule/StepFunctions*"
       },
       {
         # Jobs bear the name of their run, which begins with the model's name.
@@ -59,22 +59,20 @@ resource "aws_iam_policy" "boundary" {
           "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel", "sagemaker:DescribeEndpoint",
           "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel", "sagemaker:DescribeModelPackage",
           "sagemaker:DescribeProcessingJob", "sagemaker:DescribeTrainingJob", "sagemaker:InvokeEndpoint",
-          "sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints", "sagemaker:ListModels", "sagemaker:ListProcessingJobs",
-          "sagemaker:ListTags", "sagemaker:ListTrainingJobs", "sagemaker:StopProcessingJob", "sagemaker:StopTrainingJob",
-          "sagemaker:UpdateEndpoint", "sagemaker:UpdateEndpointWeightsAndCapacities", "sagemaker:UpdateModelPackage",
+          "sagemaker:ListTags", "sagemaker:StopProcessingJob", "sagemaker:StopTrainingJob", "sagemaker:UpdateEndpoint",
+          "sagemaker:UpdateEndpointWeightsAndCapacities", "sagemaker:UpdateModelPackage",
         ]
-        Resource = "*"
+        Resource = "${local.arn.sagemaker}:*"
       },
       {
         Sid    = "Scaling"
         Effect = "Allow"
         Action = [
           "application-autoscaling:DeleteScalingPolicy", "application-autoscaling:DeregisterScalableTarget",
-          "application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies",
           "application-autoscaling:PutScalingPolicy", "application-autoscaling:RegisterScalableTarget",
           "application-autoscaling:TagResource",
         ]
-        Resource = "*"
+        Resource = "arn:${local.partition}:application-autoscaling:${local.region}:${local.account_id}:*"
       },
       {
         Sid       = "ScalingRole"
@@ -94,21 +92,18 @@ resource "aws_iam_policy" "boundary" {
         Sid    = "Images"
         Effect = "Allow"
         Action = [
-          "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetAuthorizationToken",
-          "ecr:GetDownloadUrlForLayer",
+          "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:DescribeImages", "ecr:GetDownloadUrlForLayer",
         ]
-        Resource = "*"
+        Resource = "${local.arn.ecr}:repository/${var.project}-*"
       },
       {
         Sid    = "Telemetry"
         Effect = "Allow"
         Action = [
-          "cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:PutMetricData",
-          "logs:CreateLogDelivery", "logs:CreateLogGroup", "logs:CreateLogStream", "logs:DeleteLogDelivery", "logs:DescribeLogGroups",
-          "logs:DescribeLogStreams", "logs:DescribeResourcePolicies", "logs:GetLogDelivery", "logs:ListLogDeliveries",
-          "logs:PutLogEvents", "logs:PutResourcePolicy", "logs:UpdateLogDelivery", "tag:GetResources",
+          "cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "logs:CreateLogGroup",
+          "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents",
         ]
-        Resource = "*"
+        Resource = ["${local.arn.cloudwatch}:alarm:*", "${local.arn.logs}:log-group:/aws/*"]
       },
       {
         # What SageMaker and Lambda do in a role to put a container or a function into a subnet; the roles' own policies
@@ -117,9 +112,23 @@ resource "aws_iam_policy" "boundary" {
         Effect = "Allow"
         Action = [
           "ec2:AssignPrivateIpAddresses", "ec2:CreateNetworkInterface", "ec2:CreateNetworkInterfacePermission",
-          "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission", "ec2:DescribeDhcpOptions",
-          "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs",
-          "ec2:UnassignPrivateIpAddresses",
+          "ec2:DeleteNetworkInterface", "ec2:DeleteNetworkInterfacePermission", "ec2:UnassignPrivateIpAddresses",
+        ]
+        Resource = "arn:${local.partition}:ec2:${local.region}:${local.account_id}:*"
+      },
+      {
+        # These actions have no resource type, or are asked of all.
+        Sid    = "Everywhere"
+        Effect = "Allow"
+        Action = [
+          "application-autoscaling:DescribeScalableTargets", "application-autoscaling:DescribeScalingPolicies",
+          "cloudwatch:PutMetricData", "ec2:DescribeDhcpOptions", "ec2:DescribeNetworkInterfaces", "ec2:DescribeSecurityGroups",
+          "ec2:DescribeSubnets", "ec2:DescribeVpcs", "ecr:GetAuthorizationToken", "logs:CreateLogDelivery",
+          "logs:DeleteLogDelivery", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "logs:GetLogDelivery",
+          "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:UpdateLogDelivery", "sagemaker:ListEndpointConfigs",
+          "sagemaker:ListEndpoints", "sagemaker:ListModels", "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs",
+          "states:SendTaskSuccess", "tag:GetResources", "xray:GetSamplingRules", "xray:GetSamplingTargets",
+          "xray:PutTelemetryRecords", "xray:PutTraceSegments",
         ]
         Resource = "*"
       },

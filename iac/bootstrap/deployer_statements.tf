@@ -253,9 +253,9 @@ locals {
         Sid    = "Functions"
         Effect = "Allow"
         Action = [
-          "lambda:AddPermission", "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:GetFunction",
+          "lambda:AddPermission", "lambda:CreateFunction", "lambda:DeleteFunction", "lambda:DeleteFunctionConcurrency", "lambda:GetFunction",
           "lambda:GetFunctionCodeSigningConfig", "lambda:GetFunctionConfiguration", "lambda:GetPolicy",
-          "lambda:ListTags", "lambda:ListVersionsByFunction", "lambda:RemovePermission",
+          "lambda:ListTags", "lambda:ListVersionsByFunction", "lambda:PutFunctionConcurrency", "lambda:RemovePermission",
           "lambda:TagResource", "lambda:UntagResource", "lambda:UpdateFunctionCode", "lambda:UpdateFunctionConfiguration",
         ]
         Resource = "${local.arn.lambda}:function:${var.project}-*"

@@ -1,16 +1,21 @@
+locals {
+  # Of a key's policy: who uses the key is decided by IAM.
+  granted_by_iam = {
+    Sid       = "AccessIsGrantedByIam"
+    Effect    = "Allow"
+    Principal = { AWS = local.account_principal }
+    Action    = "kms:*"
+    Resource  = "*"
+  }
+}
+
 resource "aws_kms_key" "state" {
   description             = "Encrypts the Terraform state of ${var.project}."
   enable_key_rotation     = true
   deletion_window_in_days = 7
   policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "AccessIsGrantedByIam"
-      Effect    = "Allow"
-      Principal = { AWS = local.account_principal }
-      Action    = "kms:*"
-      Resource  = "*"
-    }]
+    Version   = "2012-10-17"
+    Statement = [local.granted_by_iam]
   })
 }
 

@@ -24,10 +24,11 @@ resource "aws_kms_key" "data" {
         } }
       },
       {
+        # Log files, and the encrypted topic that is told of them.
         Sid       = "Trails"
         Effect    = "Allow"
         Principal = { Service = "cloudtrail.amazonaws.com" }
-        Action    = ["kms:DescribeKey", "kms:GenerateDataKey"]
+        Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
         Resource  = "*"
         Condition = {
           StringEquals = { "aws:SourceAccount" = local.account_id }
@@ -35,6 +36,7 @@ resource "aws_kms_key" "data" {
         }
       },
       {
+        # Alarms and budgets that write to an encrypted topic.
         Sid       = "Alerts"
         Effect    = "Allow"
         Principal = { Service = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"] }
@@ -53,15 +55,6 @@ resource "aws_kms_key" "data" {
           StringEquals = { "aws:SourceAccount" = local.account_id }
           ArnLike      = { "aws:SourceArn" = "arn:${local.partition}:events:${local.region}:${local.account_id}:rule/${var.project}-*" }
         }
-      },
-      {
-        # Alarms and budgets that write to an encrypted topic.
-        Sid       = "Alerts"
-        Effect    = "Allow"
-        Principal = { Service = ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"] }
-        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
-        Resource  = "*"
-        Condition = { StringEquals = { "aws:SourceAccount" = local.account_id } }
       },
     ]
   })

@@ -53,6 +53,7 @@ module "logs_bucket" {
 module "audit" {
   source              = "../modules/audit"
   context             = local.context
+  topic               = local.names.trail_topic
   log_group           = local.names.trail_log_group
   role_name           = local.names.trail_role
   log_retention_days  = var.log_retention_days

@@ -5,22 +5,24 @@ locals {
 }
 
 module "functions" {
-  source             = "../modules/functions"
-  context            = local.context
-  project            = var.project
-  environment        = var.environment
-  handlers           = local.handlers
-  names              = local.names
-  runs               = local.runs_names
-  ledger_bucket      = local.core.ledger_bucket
-  approval_key_arn   = local.core.approval_key_arn
-  approval_required  = !local.retrains
-  kms_key_arn        = local.core.data_kms_key_arn
-  package            = var.lambda_package
-  package_bucket     = module.models_bucket.name
-  commit             = var.commit
-  log_retention_days = var.log_retention_days
-  vpc                = local.functions_vpc
+  source                 = "../modules/functions"
+  context                = local.context
+  project                = var.project
+  environment            = var.environment
+  handlers               = local.handlers
+  names                  = local.names
+  runs                   = local.runs_names
+  ledger_bucket          = local.core.ledger_bucket
+  approval_key_arn       = local.core.approval_key_arn
+  approval_required      = !local.retrains
+  kms_key_arn            = local.core.data_kms_key_arn
+  package                = var.lambda_package
+  package_bucket         = module.models_bucket.name
+  commit                 = var.commit
+  log_retention_days     = var.log_retention_days
+  dead_letters_queue_arn = local.dead_letters_queue_arn
+  reserved_concurrency   = var.reserved_concurrency
+  vpc                    = local.functions_vpc
 }
 
 module "serving" {

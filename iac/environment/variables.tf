@@ -132,6 +132,16 @@ variable "network" {
   }
 }
 
+variable "reserved_concurrency" {
+  description = "Executions of each function at a time, which the account sets aside for it; -1 for no limit, in an account with a small quota."
+  type        = number
+  default     = 10
+  validation {
+    condition     = var.reserved_concurrency == -1 || var.reserved_concurrency >= 1
+    error_message = "reserved_concurrency must be -1 or at least 1: at 0 no function runs."
+  }
+}
+
 variable "alert_emails" {
   description = "Mail addresses that are told of alarms; each must confirm."
   type        = set(string)

@@ -38,7 +38,7 @@ MUTANTS = {
         "variables.tf", "var.environment == terraform.workspace", 'var.environment != ""', "Missing expected"
     ),
     "modules/audit": Mutant(
-        "trail.tf", "log_file_validation    = true", "log_file_validation = false", "need digests"
+        "trail.tf", "log_file_validation = true", "log_file_validation = false", "need digests"
     ),
     "modules/bucket": Mutant(
         "bucket.tf", '"aws:SecureTransport" = "false"', '"aws:SecureTransport" = "true"', "without TLS"

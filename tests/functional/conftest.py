@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ def deployment(runtime: str) -> Iterator[Deployment]:
     build_dir = ROOT / "build" / "test" / runtime
     place = Deployment(build_dir=build_dir, port=free_port(), runtime=runtime)
     run_demo(place, "--yes", "--keep")
+    keep_plans(place)
     yield replace(place, demo=json.loads((build_dir / "demo.json").read_text()))
     run_demo(place, "--teardown")
     left_over = json.loads((build_dir / "demo-teardown.json").read_text())["left_over"]
@@ -55,6 +57,15 @@ def record(deployment: Deployment) -> Record:
     (deployment.build_dir / "record.json").write_text(json.dumps(kept))
     iam_conditions.apply()
     return Record(parse_roles(policies), calls)
+
+
+def keep_plans(place: Deployment) -> None:
+    shutil.rmtree(place.demo_plans, ignore_errors=True)
+    for plan in (place.build_dir / "plans").glob("*/plan.json"):
+        kept = place.demo_plans / plan.parent.name
+        kept.mkdir(parents=True)
+        # checkov knows a commit by its form, and takes one with uncommitted changes for a secret.
+        (kept / plan.name).write_text(plan.read_text().replace("-dirty", ""))
 
 
 def run_demo(place: Deployment, *options: str) -> None:

@@ -41,6 +41,11 @@ class Deployment:
     runtime: str
     demo: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def demo_plans(self) -> Path:
+        """The plans that the demo made last, kept before a test plans again."""
+        return self.build_dir / "demo-plans"
+
     def mlops(self, *args: str, profile: str = "deployer", timeout_s: int = 600) -> Result:
         """Run one `mlops` command as the holder of an AWS profile."""
         return run_mlops(*args, environ=self.environment(profile), timeout_s=timeout_s)

@@ -72,31 +72,29 @@ def test_nothing_leads_out_of_the_network(environment: str, deployment: Deployme
     assert not [rule for rule in leaving if rule["IpRanges"] or rule["Ipv6Ranges"]]
 
 
-def test_only_production_pays_for_interface_endpoints(deployment: Deployment) -> None:
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_what_the_functions_call_has_an_endpoint(environment: str, deployment: Deployment) -> None:
     found = deployment.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]
-    kinds = {
-        environment: sorted(
-            " ".join((endpoint["VpcEndpointType"], endpoint["ServiceName"].removeprefix(SERVICE)))
-            for endpoint in found
-            if endpoint["VpcId"] == vpc
-        )
-        for environment, vpc in networks(deployment).items()
-    }
+    vpc = networks(deployment)[environment]
+    kinds = sorted(
+        " ".join((endpoint["VpcEndpointType"], endpoint["ServiceName"].removeprefix(SERVICE)))
+        for endpoint in found
+        if endpoint["VpcId"] == vpc
+    )
 
-    gateways = ["Gateway dynamodb", "Gateway s3"]
     services = ["application-autoscaling", "kms", "sagemaker.api", "sagemaker.runtime", "states"]
-    assert kinds["staging"] == gateways
-    assert kinds["production"] == gateways + [f"Interface {service}" for service in services]
+    assert kinds == ["Gateway dynamodb", "Gateway s3", *(f"Interface {service}" for service in services)]
 
 
-def test_productions_functions_stay_in_the_network(deployment: Deployment) -> None:
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_functions_stay_in_the_network(environment: str, deployment: Deployment) -> None:
     functions = deployment.client("lambda").list_functions()["Functions"]
     homes = {
         function["FunctionName"]: function.get("VpcConfig", {}).get("VpcId", "") for function in functions
     }
-    production = {name: vpc for name, vpc in homes.items() if name.startswith("mlops-production-")}
+    own = {name: vpc for name, vpc in homes.items() if name.startswith(f"mlops-{environment}-")}
 
-    assert set(production.values()) == {networks(deployment)["production"]}
+    assert set(own.values()) == {networks(deployment)[environment]}
 
 
 def test_the_gateways_let_nobody_else_through(deployment: Deployment) -> None:

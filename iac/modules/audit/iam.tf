@@ -5,7 +5,7 @@ module "role" {
   account_id   = var.context.account_id
   boundary_arn = var.context.boundary_arn
   description  = "Writes what the trail ${var.name} records into its log group."
-  source_arns  = ["arn:${var.context.partition}:cloudtrail:${var.context.region}:${var.context.account_id}:trail/${var.name}"]
+  source_arns  = [local.trail_arn]
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -23,8 +23,13 @@ variable "watched_bucket_arns" {
   type        = set(string)
 }
 
+variable "topic" {
+  description = "Name of the topic that is told of each log file."
+  type        = string
+}
+
 variable "kms_key_arn" {
-  description = "ARN of the key that encrypts the log files."
+  description = "ARN of the key that encrypts the log files, the log group and the topic."
   type        = string
 }
 

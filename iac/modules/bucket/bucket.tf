@@ -70,9 +70,9 @@ resource "aws_s3_bucket_object_lock_configuration" "this" {
 resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
   bucket = aws_s3_bucket.this.id
   rule {
-    bucket_key_enabled = var.kms_key_arn != null
+    bucket_key_enabled = !var.s3_keys
     apply_server_side_encryption_by_default {
-      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      sse_algorithm     = var.s3_keys ? "AES256" : "aws:kms"
       kms_master_key_id = var.kms_key_arn
     }
   }

@@ -8,8 +8,19 @@ variable "name" {
 }
 
 variable "kms_key_arn" {
-  description = "ARN of the key that encrypts the objects by default; null for S3's own keys, the only ones that S3 delivers access logs with."
+  description = "ARN of the key that encrypts the objects by default; null where s3_keys is true."
   type        = string
+  default     = null
+  validation {
+    condition     = (var.kms_key_arn == null) == var.s3_keys
+    error_message = "A bucket has a kms_key_arn, or else s3_keys = true."
+  }
+}
+
+variable "s3_keys" {
+  description = "Whether S3's own keys encrypt the objects by default, the only ones that S3 delivers access logs with. Said apart from the key, so that a plan tells it before the key is there."
+  type        = bool
+  default     = false
 }
 
 variable "access_logs_bucket" {

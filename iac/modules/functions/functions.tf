@@ -47,7 +47,9 @@ resource "aws_lambda_function" "this" {
   source_code_hash  = filebase64sha256(var.package)
   timeout           = local.sizes[each.key].timeout_s
   memory_size       = local.sizes[each.key].memory_mb
-  kms_key_arn       = var.kms_key_arn
+  # So many at a time: what runs away leaves the account's concurrency to the others.
+  reserved_concurrent_executions = var.reserved_concurrency
+  kms_key_arn                    = var.kms_key_arn
 
   environment {
     variables = {
@@ -61,6 +63,15 @@ resource "aws_lambda_function" "this" {
       APPROVAL_REQUIRED = tostring(var.approval_required)
       COMMIT            = var.commit
     }
+  }
+
+  # The event of a function that was called asynchronously and failed to the end.
+  dead_letter_config {
+    target_arn = var.dead_letters_queue_arn
+  }
+
+  tracing_config {
+    mode = "Active"
   }
 
   dynamic "vpc_config" {

@@ -23,6 +23,20 @@ module "role" {
           Action   = ["kms:Decrypt"]
           Resource = var.kms_key_arn
         },
+        {
+          # AWS makes no function with a dead-letter queue that its role may not write to.
+          Sid      = "KeepFailures"
+          Effect   = "Allow"
+          Action   = ["sqs:SendMessage"]
+          Resource = var.dead_letters_queue_arn
+        },
+        {
+          # These actions have no resource type.
+          Sid      = "Trace"
+          Effect   = "Allow"
+          Action   = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+          Resource = "*"
+        },
       ],
       jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements),
       [for statement in [local.encrypt] : statement if contains(local.writers, each.key)],

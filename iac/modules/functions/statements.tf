@@ -20,8 +20,8 @@ locals {
   # A scalable target has no name that a policy could tell from another.
   scaling = "arn:${var.context.partition}:application-autoscaling:${var.context.region}:${var.context.account_id}:scalable-target/*"
 
-  # Those that write objects.
-  writers = ["validate", "authorise", "record", "expire"]
+  # Those that write objects, or that events call, whose failures go to the encrypted dead-letter queue.
+  writers = ["validate", "authorise", "record", "expire", "answer_gate"]
   encrypt = {
     Sid      = "Encrypt"
     Effect   = "Allow"

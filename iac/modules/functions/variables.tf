@@ -84,6 +84,21 @@ variable "commit" {
   type        = string
 }
 
+variable "dead_letters_queue_arn" {
+  description = "ARN of the queue for events that a function failed on to the end."
+  type        = string
+}
+
+variable "reserved_concurrency" {
+  description = "Executions of each function at a time, which the account sets aside for it; -1 for no limit, in an account with a small quota."
+  type        = number
+  default     = 10
+  validation {
+    condition     = var.reserved_concurrency == -1 || var.reserved_concurrency >= 1
+    error_message = "reserved_concurrency must be -1 or at least 1: at 0 no function runs."
+  }
+}
+
 variable "log_retention_days" {
   description = "Days for which the functions' logs are kept."
   type        = number

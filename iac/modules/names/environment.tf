@@ -20,6 +20,7 @@ locals {
     budget             = "${local.prefix}-monthly"
     expiry_rule        = "${local.prefix}-expiry"
     trail_log_group    = "/aws/cloudtrail/${local.prefix}-audit"
+    trail_topic        = "${local.prefix}-audit"
     trail_role         = "${local.prefix}-audit"
     function_alarms    = { for handler in local.handlers : handler => "${local.prefix}-${replace(handler, "_", "-")}-errors" }
     functions          = { for handler in local.handlers : handler => "${local.prefix}-${replace(handler, "_", "-")}" }

@@ -22,6 +22,13 @@ module "role" {
         Resource = "arn:${var.context.partition}:sagemaker:${var.context.region}:${var.context.account_id}:endpoint/${var.names.endpoint}"
       },
       {
+        # These actions have no resource type.
+        Sid      = "Trace"
+        Effect   = "Allow"
+        Action   = ["xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+        Resource = "*"
+      },
+      {
         # Vended logs: these actions have no resource type.
         Sid    = "DeliverLogs"
         Effect = "Allow"

@@ -96,6 +96,13 @@ module "role" {
         "${local.aws.events}:rule/${rule}"]
       },
       {
+        # These actions have no resource type.
+        Sid      = "Trace"
+        Effect   = "Allow"
+        Action   = ["xray:GetSamplingRules", "xray:GetSamplingTargets", "xray:PutTelemetryRecords", "xray:PutTraceSegments"]
+        Resource = "*"
+      },
+      {
         # Vended logs: these actions have no resource type.
         Sid    = "DeliverLogs"
         Effect = "Allow"

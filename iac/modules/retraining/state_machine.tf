@@ -59,4 +59,7 @@ resource "aws_sfn_state_machine" "this" {
     include_execution_data = false # it holds the token of the waiting task
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
   }
+  tracing_configuration {
+    enabled = true
+  }
 }

@@ -5,6 +5,7 @@ mock_provider "aws" {
 variables {
   context             = { partition = "aws", region = "us-east-1", account_id = "123456789012", boundary_arn = "arn:aws:iam::123456789012:policy/mlops-boundary" }
   name                = "mlops-staging-audit"
+  topic               = "mlops-staging-audit"
   log_group           = "/aws/cloudtrail/mlops-staging-audit"
   role_name           = "mlops-staging-audit"
   log_retention_days  = 30
@@ -19,6 +20,25 @@ run "log_files_can_be_proved_unaltered" {
   assert {
     condition     = aws_cloudtrail.this.enable_log_file_validation && aws_cloudtrail.this.kms_key_id == var.kms_key_arn
     error_message = "Log files need digests and the project's key."
+  }
+}
+
+run "no_region_is_left_out_and_each_file_is_told_of" {
+  command = apply
+
+  assert {
+    condition     = aws_cloudtrail.this.is_multi_region_trail && aws_cloudtrail.this.include_global_service_events
+    error_message = "An object may be reached from any region."
+  }
+  assert {
+    condition     = aws_cloudtrail.this.sns_topic_name == "mlops-staging-audit" && aws_sns_topic.files.kms_master_key_id == var.kms_key_arn
+    error_message = "Log files are told of by an encrypted topic."
+  }
+  assert {
+    condition = one([
+      for statement in jsondecode(aws_sns_topic_policy.files.policy).Statement : statement.Condition.StringEquals["aws:SourceArn"] if statement.Effect == "Allow"
+    ]) == "arn:aws:cloudtrail:us-east-1:123456789012:trail/mlops-staging-audit"
+    error_message = "Nobody but this trail tells."
   }
 }
 

@@ -9,6 +9,16 @@ variables {
   noncurrent_expiry_days = 365
 }
 
+run "a_bucket_without_a_key_is_refused" {
+  command = plan
+
+  variables {
+    kms_key_arn = null
+  }
+
+  expect_failures = [var.kms_key_arn]
+}
+
 run "plain_http_is_refused_to_everyone" {
   assert {
     condition = jsondecode(aws_s3_bucket_policy.this.policy).Statement == [{

@@ -20,14 +20,15 @@ variables {
     models_bucket = "mlops-staging-models-123456789012"
     runs_table    = "mlops-staging-runs"
   }
-  ledger_bucket      = "mlops-ledger-123456789012"
-  approval_key_arn   = "arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111"
-  approval_required  = true
-  kms_key_arn        = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
-  package            = "functions.tf" # any file: nothing is uploaded
-  package_bucket     = "mlops-production-models-123456789012"
-  commit             = "abcdef1"
-  log_retention_days = 30
+  ledger_bucket          = "mlops-ledger-123456789012"
+  approval_key_arn       = "arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111"
+  approval_required      = true
+  kms_key_arn            = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
+  package                = "functions.tf" # any file: nothing is uploaded
+  package_bucket         = "mlops-production-models-123456789012"
+  commit                 = "abcdef1"
+  log_retention_days     = 30
+  dead_letters_queue_arn = "arn:aws:sqs:us-east-1:123456789012:mlops-production-dead-letters"
 }
 
 run "each_handler_is_a_function_with_a_log_group" {
@@ -62,6 +63,29 @@ run "a_function_runs_what_was_packed" {
     condition     = alltrue([for function in aws_lambda_function.this : function.source_code_hash == filebase64sha256("functions.tf")])
     error_message = "Another package must be another version of the function."
   }
+}
+
+run "a_function_is_bounded_traced_and_loses_no_event" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : function.reserved_concurrent_executions == 10 && one(function.tracing_config).mode == "Active"])
+    error_message = "Each function runs so many times at once, and is traced."
+  }
+  assert {
+    condition     = alltrue([for function in aws_lambda_function.this : one(function.dead_letter_config).target_arn == var.dead_letters_queue_arn])
+    error_message = "What a function failed on is kept in the dead-letter queue."
+  }
+}
+
+run "a_limit_at_which_nothing_runs_is_refused" {
+  command = plan
+
+  variables {
+    reserved_concurrency = 0
+  }
+
+  expect_failures = [var.reserved_concurrency]
 }
 
 run "an_unknown_handler_is_refused" {
