@@ -17,6 +17,7 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parents[2]
 # In the environment of the demo, as a CI would have it: nothing may write it down.
 PLANTED_SECRET = "planted-7f3b9d2c51e84a06"
+SAMPLE_HEADER, *SAMPLE_ROWS = (ROOT / "model_src/models/iris/train.csv").read_text().splitlines()
 
 
 @dataclass(frozen=True)
@@ -84,3 +85,23 @@ def run_mlops(*args: str, environ: Mapping[str, str], timeout_s: int = 600) -> R
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
+
+
+def upload(deployment: Deployment, file: Path) -> str:
+    """The run that the dataset starts."""
+    done = deployment.mlops("upload", str(file), "--json", profile="uploader")
+    assert done.exit_code == 0, done.stderr
+    run_id: str = done.json["run_id"]
+    return run_id
+
+
+def watch(deployment: Deployment, run_id: str, *options: str) -> dict[str, Any]:
+    """How the run ended."""
+    run: dict[str, Any] = deployment.mlops("watch", run_id, *options, "--json").json
+    return run
+
+
+def production(deployment: Deployment) -> dict[str, Any]:
+    """What production serves."""
+    status: dict[str, Any] = deployment.mlops("status", "--env", "production", "--json").json
+    return status

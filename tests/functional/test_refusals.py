@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from kept_demo import ROOT, Deployment
+from kept_demo import SAMPLE_HEADER, SAMPLE_ROWS, Deployment, production, upload, watch
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-SAMPLE = ROOT / "model_src" / "models" / "iris" / "train.csv"
-HEADER, *ROWS = SAMPLE.read_text().splitlines()
+HEADER, ROWS = SAMPLE_HEADER, SAMPLE_ROWS
 
 BROKEN = {
     "empty": ("", "empty"),
@@ -27,23 +26,6 @@ BROKEN = {
         "line 2",
     ),
 }
-
-
-def upload(deployment: Deployment, file: Path) -> str:
-    done = deployment.mlops("upload", str(file), "--json", profile="uploader")
-    assert done.exit_code == 0, done.stderr
-    run_id: str = done.json["run_id"]
-    return run_id
-
-
-def watch(deployment: Deployment, run_id: str, *options: str) -> dict[str, Any]:
-    run: dict[str, Any] = deployment.mlops("watch", run_id, *options, "--json").json
-    return run
-
-
-def production(deployment: Deployment) -> dict[str, Any]:
-    status: dict[str, Any] = deployment.mlops("status", "--env", "production", "--json").json
-    return status
 
 
 def wait_for_refusal(deployment: Deployment, run_id: str) -> dict[str, Any]:
@@ -174,3 +156,19 @@ def test_nobody_writes_an_approval_in_anothers_name(deployment: Deployment) -> N
     for key in (f"people/core/{'0' * 64}/{own.replace('bob', 'dora')}.json", f"ci/core/{'0' * 64}/dora.json"):
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.put_object(Bucket=bucket, Key=f"approvals/{key}", Body=b"{}")
+
+
+@pytest.mark.parametrize("confirmation", [(), ("--confirm", "staging")])
+def test_production_is_destroyed_only_by_its_name_written_out(
+    deployment: Deployment, confirmation: tuple[str, ...]
+) -> None:
+    before = production(deployment)
+
+    refused = [
+        deployment.mlops("destroy", *target, *confirmation, "--json")
+        for target in (("--env", "production"), ("--env", "pro"), ("--all",))
+    ]
+
+    assert [result.exit_code for result in refused] == [2, 2, 2]
+    assert all("--confirm production" in result.stderr for result in refused)
+    assert production(deployment) == before

@@ -279,9 +279,16 @@ locals {
         Action = [
           "sagemaker:DeleteEndpoint", "sagemaker:DeleteEndpointConfig", "sagemaker:DeleteModel",
           "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig", "sagemaker:DescribeModel",
-          "sagemaker:ListTags", "sagemaker:UpdateEndpoint",
+          "sagemaker:UpdateEndpoint",
         ]
         Resource = values(local.released)
+      },
+      {
+        # The way back is a tag of the configuration.
+        Sid      = "SeeWaysBack"
+        Effect   = "Allow"
+        Action   = ["sagemaker:ListTags"]
+        Resource = local.released["endpoint-config"]
       },
     ]
 
