@@ -14,7 +14,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.adoption import find_orphans, render_imports
 from pipeline.aws import Aws
 from pipeline.errors import TerraformError
 from pipeline.plans import Manifest, claim_plan, clear_plan, utc_now
@@ -34,7 +33,6 @@ from pipeline.stack import (
 from pipeline.terraform import Applied, Terraform
 
 _OVERRIDE = "backend_override.tf.json"
-_IMPORTS = "imports.tf.json"
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,9 @@ def run_bootstrap(
     copy = make_copy(workshop, aws.client("s3"), holders)
     terraform = copy.open_local() if copy.is_local else copy.open_remote()
     folder = plan_folder(workshop.settings, BOOTSTRAP)
-    began = folder.used.exists()
     clear_plan(folder)
-    if copy.is_local and began:
-        _adopt_orphans(terraform, aws, workshop, folder.plan)
     basis = read_basis(workshop, BOOTSTRAP, s3=aws.client("s3"))
-    manifest = make_plan(terraform, folder, workshop=workshop, stack=BOOTSTRAP, basis=basis)
+    manifest = make_plan(workshop, aws, terraform, stack=BOOTSTRAP, basis=basis)
     if not apply:
         return manifest
     check_verdict(
@@ -83,17 +78,6 @@ def run_bootstrap(
         copy.move_to_bucket()
     save_outputs(workshop.settings, BOOTSTRAP, outputs)
     return manifest
-
-
-def _adopt_orphans(terraform: Terraform, aws: Aws, workshop: Workshop, plan: Path) -> None:
-    """Lets the coming plan import what an earlier apply made and was killed before it wrote it down."""
-    if not terraform.plan(plan):
-        return
-    orphans = find_orphans(aws, terraform.show_plan(plan), account_id=workshop.account_id)
-    if orphans:
-        names = ", ".join(orphan.id for orphan in orphans)
-        workshop.report(f"{BOOTSTRAP.name}: taking over what an earlier run left: {names}")
-        (terraform.root / _IMPORTS).write_text(json.dumps(render_imports(orphans)))
 
 
 def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], object]) -> Applied:

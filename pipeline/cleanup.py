@@ -106,7 +106,10 @@ def list_names(aws: Aws, listing: Listing) -> Iterator[str]:
 def check_left_over(resources: Sequence[Resource]) -> None:
     if resources:
         names = ", ".join(f"{resource.kind} {resource.name}" for resource in resources)
-        raise LeftOverError(f"{len(resources)} resources are left: {names}. Run `mlops destroy` again.")
+        raise LeftOverError(
+            f"{len(resources)} resources are left: {names}. Run `mlops destroy` again; what an "
+            "apply that died had made and not written down is removed after a plan and an apply."
+        )
 
 
 def remove_runtime_resources(aws: Aws, prefix: str, *, report: Report) -> list[Resource]:

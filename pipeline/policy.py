@@ -84,11 +84,15 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Resource:
-    """One changed resource: its attributes after the change, and which of them are not known yet."""
+    """One changed resource: its attributes after the change, and which of them are not known yet.
+
+    `is_unfinished`: Terraform could not end making it, and so has given it to nothing else.
+    """
 
     address: str
     kind: str
     actions: Sequence[str]
+    is_unfinished: bool
     after: Mapping[str, Any]
     unknown: Mapping[str, Any]
 
@@ -135,13 +139,14 @@ def _changed(representation: Mapping[str, Any]) -> Iterator[_Resource]:
             address=change["address"],
             kind=change["type"],
             actions=actions,
+            is_unfinished=change.get("action_reason") == "replace_because_tainted",
             after=change["change"].get("after") or {},
             unknown=change["change"].get("after_unknown") or {},
         )
 
 
 def _loses_state(resource: _Resource) -> Iterator[str]:
-    if "delete" not in resource.actions:
+    if "delete" not in resource.actions or resource.is_unfinished:
         return
     done = "is replaced" if "create" in resource.actions else "is deleted"
     if resource.kind in STATEFUL:

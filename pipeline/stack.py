@@ -9,12 +9,15 @@ import fcntl
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from pipeline.adoption import Orphan, find_orphans, render_imports
+from pipeline.aws import Aws
 from pipeline.errors import PlanError, UsageError
 from pipeline.once import read_object
 from pipeline.package import build_package
@@ -129,7 +132,7 @@ def approval_registry(settings: Settings, account_id: str, *, s3: Any, kms: Any)
     return Registry(settings.project, bucket, approval_key(settings), s3=s3, kms=kms)
 
 
-def plan_stack(workshop: Workshop, stack: Stack, *, s3: Any) -> Manifest:
+def plan_stack(workshop: Workshop, aws: Aws, stack: Stack) -> Manifest:
     """Makes the plan that a later apply will apply, and only that one, and keeps it for its approval."""
     folder = plan_folder(workshop.settings, stack)
     clear_plan(folder)
@@ -140,28 +143,38 @@ def plan_stack(workshop: Workshop, stack: Stack, *, s3: Any) -> Manifest:
         workshop, stack, images=read_images(workshop.settings) if stack.environment else {}
     )
     # Before the plan: what changes the state from here on makes the plan one that is not applied.
-    basis = read_basis(workshop, stack, s3=s3)
+    basis = read_basis(workshop, stack, s3=aws.client("s3"))
     if stack.environment and not basis.state_lineage:
         # A workspace that an older account's folder has chosen already is not made by choosing it again.
         terraform.touch_state()
-        basis = read_basis(workshop, stack, s3=s3)
-    manifest = make_plan(terraform, folder, workshop=workshop, stack=stack, basis=basis, inputs=inputs)
-    plan_store(workshop.settings, workshop.account_id, s3=s3).publish(folder, manifest)
+        basis = read_basis(workshop, stack, s3=aws.client("s3"))
+    manifest = make_plan(workshop, aws, terraform, stack=stack, basis=basis, inputs=inputs)
+    store = plan_store(workshop.settings, workshop.account_id, s3=aws.client("s3"))
+    store.publish(plan_folder(workshop.settings, stack), manifest)
     return manifest
 
 
 def make_plan(
-    terraform: Terraform,
-    folder: PlanFolder,
-    *,
     workshop: Workshop,
+    aws: Aws,
+    terraform: Terraform,
+    *,
     stack: Stack,
     basis: Basis,
     inputs: Sequence[Path] = (),
 ) -> Manifest:
     """Saves a plan, what policy says of it, and what both were made from."""
+    folder = plan_folder(workshop.settings, stack)
     changes = terraform.plan(folder.plan)
     representation = terraform.show_plan(folder.plan)
+    orphans: list[Orphan] = []
+    # What is in a network can be found when the network's own id is known: again until there is no more.
+    while found := find_orphans(aws, representation, account_id=workshop.account_id):
+        workshop.report(f"{stack.name}: taking over what an earlier apply left: {_list_ids(found)}")
+        orphans += found
+        with _copy_with_imports(terraform, orphans) as importing:
+            changes = importing.plan(folder.plan)
+            representation = importing.show_plan(folder.plan)
     folder.representation.write_text(json.dumps(representation))
     manifest = save_manifest(
         folder,
@@ -176,6 +189,20 @@ def make_plan(
     )
     folder.summary.write_text(render_summary(manifest))
     return manifest
+
+
+@contextmanager
+def _copy_with_imports(terraform: Terraform, orphans: Sequence[Orphan]) -> Iterator[Terraform]:
+    """The same root beside itself, where every relative path still holds, with the import blocks in it."""
+    with tempfile.TemporaryDirectory(dir=terraform.root.parent, prefix=".importing-") as folder:
+        for file in terraform.root.iterdir():
+            (Path(folder) / file.name).symlink_to(file)
+        (Path(folder) / "imports.tf.json").write_text(json.dumps(render_imports(orphans)))
+        yield replace(terraform, root=Path(folder))
+
+
+def _list_ids(orphans: Sequence[Orphan]) -> str:
+    return ", ".join(orphan.id for orphan in orphans)
 
 
 def apply_stack(

@@ -316,7 +316,7 @@ locals {
       },
     ]
 
-    # What is there: to find what is left after a destroy. These actions have no resource type, or are asked of all.
+    # What is there: to find what is left after a destroy, or was made by an apply that died. These actions have no resource type, or are asked of all.
     inventory = [
       {
         Sid    = "FindResources"
@@ -328,7 +328,7 @@ locals {
           "s3:ListAllMyBuckets", "sagemaker:ListEndpointConfigs", "sagemaker:ListEndpoints",
           "sagemaker:ListModelPackageGroups", "sagemaker:ListModelPackages", "sagemaker:ListModels",
           "sagemaker:ListProcessingJobs", "sagemaker:ListTrainingJobs", "sns:ListTopics", "sqs:ListQueues",
-          "states:ListStateMachines",
+          "states:ListStateMachines", "tag:GetResources",
         ]
         Resource = "*"
       },

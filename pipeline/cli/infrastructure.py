@@ -67,7 +67,7 @@ def plan(root: RootArgument = "environment", env: Env = "staging", as_json: Json
     target = pick_stack(root, env)
     if target.environment:
         contract.check_models(desk.settings)
-    manifest = stack.plan_stack(desk.workshop, target, s3=desk.aws.client("s3"))
+    manifest = stack.plan_stack(desk.workshop, desk.aws, target)
     desk.show(_describe_plan(manifest), text=_render_plan(manifest))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_aws import FakeAws
 from fake_terraform import FakeTerraform
 from lambda_fakes import FakeKms, FakeS3, client_error
 
@@ -61,7 +62,7 @@ class Site:
         return approval_registry(self.workshop.settings, "123456789012", s3=self.s3, kms=self.kms)
 
     def plan(self) -> Manifest:
-        return plan_stack(self.workshop, CORE, s3=self.s3)
+        return plan_stack(self.workshop, FakeAws(s3=self.s3).as_aws(), CORE)
 
     def approve(
         self,
@@ -445,7 +446,7 @@ def test_a_workspace_without_a_state_gets_one_before_it_is_planned(site: Site) -
     (settings.checkout / "pipeline" / "lambdas").mkdir(parents=True)
     (settings.checkout / "pipeline" / "lambdas" / "claim.py").write_text("")
 
-    plan_stack(site.workshop, STAGING, s3=site.s3)
+    plan_stack(site.workshop, FakeAws(s3=site.s3).as_aws(), STAGING)
 
     calls = [call.partition(" -")[0] for call in site.terraform.calls]
     assert calls.index("state pull") < calls.index("plan")

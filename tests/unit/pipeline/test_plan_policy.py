@@ -37,6 +37,14 @@ def test_what_holds_state_is_neither_deleted_nor_replaced(kind: str, actions: li
     assert findings(change(kind, actions)) == [("state-is-kept", f"{done}, and what it holds is lost")]
 
 
+def test_what_an_interrupted_apply_could_not_finish_making_is_made_anew() -> None:
+    unfinished = change("aws_kms_key", ["delete", "create"]) | {"action_reason": "replace_because_tainted"}
+    by_request = change("aws_kms_key", ["delete", "create"]) | {"action_reason": "replace_by_request"}
+
+    assert findings(unfinished) == []
+    assert len(findings(by_request)) == 1
+
+
 def test_what_holds_no_state_may_go() -> None:
     assert (
         findings(change("aws_cloudwatch_metric_alarm", ["delete"]), change("aws_iam_role", ["delete"])) == []
