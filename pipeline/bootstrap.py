@@ -41,14 +41,19 @@ class Holders:
 
     deployers: tuple[str, ...]
     github_repository: str | None = None
+    jenkins_agents: tuple[str, ...] = ()
 
     def variables(self, *, account_id: str) -> dict[str, str]:
         """The root's variables; `user/NAME` and `role/NAME` stand for those of this account."""
-        arns = [
-            name if name.startswith("arn:") else f"arn:aws:iam::{account_id}:{name}"
-            for name in self.deployers
-        ]
-        given = {"deployer_principals": json.dumps(arns)}
+        given = {
+            variable: json.dumps(
+                [name if name.startswith("arn:") else f"arn:aws:iam::{account_id}:{name}" for name in names]
+            )
+            for variable, names in (
+                ("deployer_principals", self.deployers),
+                ("jenkins_principals", self.jenkins_agents),
+            )
+        }
         return given | ({"github_repository": self.github_repository} if self.github_repository else {})
 
 

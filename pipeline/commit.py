@@ -50,20 +50,20 @@ def read_source(checkout: Path, environ: Mapping[str, str]) -> str:
 
 
 def read_authors(checkout: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Whose change is being delivered: MLOPS_AUTHORS if given, else who wrote HEAD and what it merged.
+    """Whose change is being delivered: who wrote HEAD and what it merged, and whom MLOPS_AUTHORS adds."""
+    given = {name.strip() for name in environ.get("MLOPS_AUTHORS", "").split(",")} - {""}
+    return tuple(sorted(given | _read_writers(checkout)))
 
-    Empty where there is no git folder to ask.
-    """
-    if "MLOPS_AUTHORS" in environ:
-        names = environ["MLOPS_AUTHORS"].split(",")
-        return tuple(sorted({name.strip() for name in names if name.strip()}))
+
+def _read_writers(checkout: Path) -> set[str]:
+    """Nobody where there is no git folder to ask."""
     if not (checkout / ".git").exists():
-        return ()
+        return set()
     # A merge brings its branch along; the first commit of all has nothing before it.
     parents = _git(checkout, "show", "--no-patch", "--format=%P", "HEAD").split()
     commits = [f"{parents[0]}..HEAD"] if parents else ["HEAD"]
     emails = _git(checkout, "log", "--format=%ae", *commits).splitlines()
-    return tuple(sorted({name_author(email) for email in emails}))
+    return {name_author(email) for email in emails}
 
 
 def name_author(email: str) -> str:

@@ -36,6 +36,11 @@ class PlanFolder:
         return self.path / "summary.md"
 
     @property
+    def sha256(self) -> Path:
+        """The plan's hash alone, for a CI that hands it on."""
+        return self.path / "plan.sha256"
+
+    @property
     def manifest(self) -> Path:
         return self.path / "manifest.json"
 
@@ -75,7 +80,8 @@ class Manifest:
 
 def clear_plan(folder: PlanFolder) -> None:
     """Removes an older plan, so that a failed plan can never be followed by an apply of the one before it."""
-    for file in (folder.manifest, folder.used, folder.plan, folder.representation, folder.summary):
+    files = (folder.manifest, folder.used, folder.plan, folder.representation, folder.summary, folder.sha256)
+    for file in files:
         file.unlink(missing_ok=True)
     folder.path.mkdir(parents=True, exist_ok=True)
 
@@ -104,6 +110,7 @@ def save_manifest(
         changes=tuple(changes),
         verdict=verdict,
     )
+    folder.sha256.write_text(f"{manifest.plan_sha256}\n")
     folder.manifest.write_bytes(render_manifest(manifest))
     return manifest
 

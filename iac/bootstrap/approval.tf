@@ -1,7 +1,7 @@
 # Signs approvals. Whatever IAM says, nobody signs with it but the approver role, and, where CI has gates of its own, the role that
 # writes down who answered there.
 locals {
-  signers = concat([module.names.account.approver_role], var.github_repository == null ? [] : [module.names.account.ci_approve_role])
+  signers = concat([module.names.account.approver_role], local.has_ci ? [module.names.account.ci_approve_role] : [])
 }
 
 resource "aws_kms_key" "approval" {

@@ -3,11 +3,21 @@
 locals {
   github = "token.actions.githubusercontent.com"
 
+  has_ci = var.github_repository != null || length(var.jenkins_principals) > 0
+
   ci_roles = { for name, description in {
     plan    = "Plans the infrastructure of ${var.project}: reads it, locks its state, and leaves the plan."
     approve = "Writes down who answered for a plan of ${var.project} at the gate of CI."
     apply   = "Applies the infrastructure of ${var.project} from an approved plan."
-  } : name => description if var.github_repository != null }
+  } : name => description if local.has_ci }
+
+  # A Jenkins has no identity tokens of its own: the role of its agents takes on the others.
+  jenkins_trust = [for principals in [sort(var.jenkins_principals)] : {
+    Sid       = "AgentsOfJenkins"
+    Effect    = "Allow"
+    Action    = "sts:AssumeRole"
+    Principal = { AWS = principals }
+  } if length(principals) > 0]
 
   ci_role_names = {
     plan    = module.names.account.ci_plan_role
@@ -41,21 +51,23 @@ resource "aws_iam_role" "ci" {
   max_session_duration = 3600
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "JobsOfTheRepositorysEnvironments"
-      Effect    = "Allow"
-      Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = aws_iam_openid_connect_provider.github[0].arn }
-      Condition = { StringEquals = {
-        "${local.github}:aud" = "sts.amazonaws.com"
-        "${local.github}:sub" = [for environment in sort(var.github_environments[each.key == "plan" ? "plan" : "apply"]) : "repo:${var.github_repository}:environment:${environment}"]
-      } }
-    }]
+    Statement = concat(local.jenkins_trust, [
+      for provider in aws_iam_openid_connect_provider.github[*].arn : {
+        Sid       = "JobsOfTheRepositorysEnvironments"
+        Effect    = "Allow"
+        Action    = "sts:AssumeRoleWithWebIdentity"
+        Principal = { Federated = provider }
+        Condition = { StringEquals = {
+          "${local.github}:aud" = "sts.amazonaws.com"
+          "${local.github}:sub" = [for environment in sort(var.github_environments[each.key == "plan" ? "plan" : "apply"]) : "repo:${var.github_repository}:environment:${environment}"]
+        } }
+      }
+    ])
   })
 }
 
 resource "aws_iam_policy" "ci_plan" {
-  for_each    = { for group, statements in local.plan_statements : group => statements if var.github_repository != null }
+  for_each    = { for group, statements in local.plan_statements : group => statements if local.has_ci }
   name        = "${module.names.account.ci_plan_role}-${each.key}"
   description = "What a plan of ${var.project} reads: ${each.key}."
   policy      = jsonencode({ Version = "2012-10-17", Statement = each.value })
@@ -68,7 +80,7 @@ resource "aws_iam_role_policy_attachment" "ci_plan" {
 }
 
 resource "aws_iam_role_policy" "ci_plan_state" {
-  count = var.github_repository == null ? 0 : 1
+  count = local.has_ci ? 1 : 0
   name  = "state"
   role  = aws_iam_role.ci["plan"].name
   policy = jsonencode({
@@ -98,7 +110,7 @@ resource "aws_iam_role_policy" "ci_plan_state" {
 
 # Who answered is what the job is told by GitHub; it writes to CI's own records only.
 resource "aws_iam_role_policy" "ci_approve" {
-  count = var.github_repository == null ? 0 : 1
+  count = local.has_ci ? 1 : 0
   name  = "permissions"
   role  = aws_iam_role.ci["approve"].name
   policy = jsonencode({
@@ -113,7 +125,7 @@ resource "aws_iam_role_policy" "ci_approve" {
 }
 
 resource "aws_iam_role_policy_attachment" "ci_apply" {
-  for_each   = { for group, policy in aws_iam_policy.deployer : group => policy if var.github_repository != null }
+  for_each   = { for group, policy in aws_iam_policy.deployer : group => policy if local.has_ci }
   role       = aws_iam_role.ci["apply"].name
   policy_arn = each.value.arn
 }

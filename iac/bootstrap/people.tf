@@ -12,6 +12,23 @@ locals {
     }]
   })
 
+  # Retraining in CI uploads what is in the repository; the job names its session after whom it acts for.
+  data_scientist_trust = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat(jsondecode(local.person_trust).Statement, local.jenkins_trust, [
+      for provider in aws_iam_openid_connect_provider.github[*].arn : {
+        Sid       = "RetrainingJobsOfTheRepository"
+        Effect    = "Allow"
+        Action    = "sts:AssumeRoleWithWebIdentity"
+        Principal = { Federated = provider }
+        Condition = { StringEquals = {
+          "${local.github}:aud" = "sts.amazonaws.com"
+          "${local.github}:sub" = [for environment in sort(var.github_environments.retrain) : "repo:${var.github_repository}:environment:${environment}"]
+        } }
+      }
+    ])
+  })
+
   environments = { for environment, names in module.environment_names : environment => names.environment }
   s3           = "arn:${local.partition}:s3:::"
   ledger       = "${local.s3}${module.names.account.ledger_bucket}"
@@ -124,7 +141,7 @@ resource "aws_iam_role" "data_scientist" {
   name                 = module.names.account.data_scientist_role
   description          = "Uploads datasets and follows the runs that they start."
   max_session_duration = 3600
-  assume_role_policy   = local.person_trust
+  assume_role_policy   = local.data_scientist_trust
 }
 
 resource "aws_iam_role_policy" "data_scientist" {

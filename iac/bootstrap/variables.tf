@@ -23,12 +23,22 @@ variable "github_repository" {
   }
 }
 
-variable "github_environments" {
-  description = "GitHub environments of the repository in which the CI roles may be taken on: plan; and apply, whose environments must require reviewers, for approve and apply."
-  type        = object({ plan = set(string), apply = set(string) })
-  default     = { plan = ["plan"], apply = ["core", "staging", "production"] }
+variable "jenkins_principals" {
+  description = "ARNs of the roles of a Jenkins's agents, which may take on the CI roles and the data scientist's; none by default."
+  type        = set(string)
+  default     = []
   validation {
-    condition     = alltrue([for name in setunion(var.github_environments.plan, var.github_environments.apply) : can(regex("^[A-Za-z0-9_.-]+$", name))])
+    condition     = alltrue([for arn in var.jenkins_principals : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/[^*?]+$", arn))])
+    error_message = "jenkins_principals must name roles by their ARN, without wildcards."
+  }
+}
+
+variable "github_environments" {
+  description = "GitHub environments of the repository in which CI may take on roles: plan; apply, whose environments must require reviewers, for approving and applying; retrain, for the data scientist's."
+  type        = object({ plan = set(string), apply = set(string), retrain = set(string) })
+  default     = { plan = ["plan"], apply = ["core", "staging", "production"], retrain = ["retrain"] }
+  validation {
+    condition     = alltrue([for name in setunion(values(var.github_environments)...) : can(regex("^[A-Za-z0-9_.-]+$", name))])
     error_message = "A GitHub environment's name may have no wildcard and no colon here: it is compared as it stands."
   }
 }

@@ -65,6 +65,7 @@ for command in (
     infrastructure.destroy,
     infrastructure.drift,
     models.upload,
+    models.retrain,
     models.runs,
     models.watch,
     answers.approve,

@@ -40,6 +40,10 @@ def bootstrap(
     github_repository: Annotated[
         str | None, typer.Option(help="OWNER/NAME whose GitHub Actions may plan and apply; none by default.")
     ] = None,
+    jenkins_agent: Annotated[
+        list[str] | None,
+        typer.Option(help="role/NAME or ARN of a Jenkins's agents, which take on CI's roles. Repeatable."),
+    ] = None,
     accept: Accept = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -49,7 +53,7 @@ def bootstrap(
     Needs an administrator; run once per account, and again when somebody else is to deploy.
     """
     desk = Desk(as_json=as_json)
-    holders = bootstrap_root.Holders(tuple(deployer), github_repository)
+    holders = bootstrap_root.Holders(tuple(deployer), github_repository, tuple(jenkins_agent or ()))
     manifest = bootstrap_root.run_bootstrap(
         desk.workshop, desk.aws, holders, apply=not dry_run, accepted=accept or ()
     )

@@ -1,4 +1,4 @@
-"""upload, runs, watch: a model's way from a dataset to its approval (flow 2)."""
+"""upload, retrain, runs, watch: a model's way from a dataset to its approval (flow 2)."""
 
 from __future__ import annotations
 
@@ -37,6 +37,38 @@ def upload(
     desk.show(
         asdict(uploaded),
         text=f"s3://{bucket}/{key} version {uploaded.version_id}\nrun {uploaded.run_id}",
+    )
+
+
+def retrain(
+    model: Annotated[
+        str | None, typer.Option("--model", help="Only this model; all of mlops.toml by default.")
+    ] = None,
+    env: Env = "staging",
+    timeout: Annotated[float, typer.Option(help="Seconds to wait for each run.")] = 3600,
+    as_json: Json = False,
+) -> None:
+    """Upload each model's own train.csv, which starts a run, and follow the run to its gate.
+
+    Ends with 7 if a run ends badly.
+    """
+    desk = Desk(as_json=as_json)
+    chosen = (pick_model(desk.settings, model),) if model else desk.settings.models
+    s3, states, table = desk.aws.client("s3"), desk.aws.client("stepfunctions"), open_runs(desk, env)
+    ended = []
+    for name in chosen:
+        file = desk.settings.model_folder(name) / "train.csv"
+        bucket, key = dataset_key(desk.names(env), name, file)
+        uploaded = upload_dataset(s3, file, model=name, bucket=bucket, key=key)
+        patience = Patience(end_s=timeout)
+        run = follow_run(
+            table, states, uploaded.run_id, past_gate=False, patience=patience, report=desk.report
+        )
+        check_run(run)
+        ended.append(run)
+    desk.show(
+        {"runs": ended},
+        text="\n".join(f"{render_evidence(run)}\n{run['run_id']}: {run['status']}" for run in ended),
     )
 
 

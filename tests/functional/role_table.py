@@ -42,7 +42,10 @@ def replace_table(document: str, table: str) -> str:
 
 
 def _taken_on_by(trust: Mapping[str, Any]) -> str:
-    (statement,) = trust["Statement"]
+    return ", and ".join(_taken_on_by_statement(statement) for statement in trust["Statement"])
+
+
+def _taken_on_by_statement(statement: Mapping[str, Any]) -> str:
     (kind, principal) = next(iter(statement["Principal"].items()))
     if kind == "Service":
         return f"{principal.partition('.')[0]}"

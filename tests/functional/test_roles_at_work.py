@@ -108,6 +108,21 @@ def test_a_job_of_the_repository_plans_and_changes_nothing(
     assert all(result.json["empty"] for result in planned)
 
 
+def test_a_retraining_job_uploads_and_a_planning_one_does_not(
+    deployment: Deployment, ci: dict[str, str], tmp_path: Path
+) -> None:
+    role = ci["mlops-ci-plan"].replace("ci-plan", "data-scientist")
+    retraining = job_environment(deployment, role, tmp_path, environment="retrain")
+    planning = job_environment(deployment, role, tmp_path, environment="plan")
+
+    retrained = run_mlops("retrain", "--env", "staging", "--json", environ=retraining)
+    refused = run_mlops("retrain", "--env", "staging", "--json", environ=planning)
+
+    assert retrained.exit_code == 0, retrained.stderr
+    assert [run["status"] for run in retrained.json["runs"]] == ["WaitingForApproval"]
+    assert refused.exit_code != 0
+
+
 def test_what_is_planned_in_one_job_is_approved_and_applied_in_another(
     deployment: Deployment, ci: dict[str, str], tmp_path: Path
 ) -> None:

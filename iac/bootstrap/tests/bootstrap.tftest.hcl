@@ -60,6 +60,42 @@ run "ci_roles_are_pinned_to_the_repository_and_its_environments" {
   }
 }
 
+run "only_the_repositorys_retraining_uploads_for_ci" {
+  command = apply
+
+  variables {
+    github_repository = "example/mlops"
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role.data_scientist.assume_role_policy).Statement[1].Condition.StringEquals == {
+      "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+      "token.actions.githubusercontent.com:sub" = ["repo:example/mlops:environment:retrain"]
+    }
+    error_message = "CI uploads only from the repository's environment for retraining."
+  }
+}
+
+run "a_jenkins_alone_has_ci_roles_too" {
+  command = apply
+
+  variables {
+    jenkins_principals = ["arn:aws:iam::123456789012:role/agents"]
+  }
+
+  assert {
+    condition = toset([
+      for role in concat(values(aws_iam_role.ci), [aws_iam_role.data_scientist]) :
+      one([for statement in jsondecode(role.assume_role_policy).Statement : statement.Principal.AWS if statement.Sid == "AgentsOfJenkins"])[0]
+    ]) == toset(["arn:aws:iam::123456789012:role/agents"])
+    error_message = "The agents take on each role of CI and the data scientist's."
+  }
+  assert {
+    condition     = length(aws_iam_role.ci) == 3 && length(aws_iam_openid_connect_provider.github) == 0
+    error_message = "Without a repository nothing trusts GitHub."
+  }
+}
+
 run "ci_signs_only_where_there_is_ci" {
   command = plan
 

@@ -42,8 +42,8 @@ def test_a_merge_has_the_authors_of_its_branch(checkout: Path) -> None:
     assert read_authors(checkout, {}) == ("dora", "eve", "octo-cat")
 
 
-def test_authors_may_be_given(checkout: Path) -> None:
-    assert read_authors(checkout, {"MLOPS_AUTHORS": "bob, ann,,"}) == ("ann", "bob")
+def test_authors_may_be_added_and_none_taken_away(checkout: Path) -> None:
+    assert read_authors(checkout, {"MLOPS_AUTHORS": "bob, eve,,"}) == ("ann", "bob", "eve")
 
 
 def test_without_git_nobody_is_known(tmp_path: Path) -> None:
