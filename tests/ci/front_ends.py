@@ -1,0 +1,114 @@
+"""What both front ends must do: the same calls in the same order, in the role that each needs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PLANS = {"core": "core", "staging": "environment-staging", "production": "environment-production"}
+
+# (what is called, in which role: none, or `*` where it does not matter); <core> is the hash of core's plan.
+DELIVERY = [
+    ("make check", None),
+    ("make test", None),
+    ("make scan", None),
+    ("mlops plan core", "ci-plan"),
+    ("mlops approve core --plan <core> --by <approver> --reason <build>", "ci-approve"),
+    ("mlops apply core --plan <core>", "ci-apply"),
+    ("mlops build", "*"),
+    ("mlops push", "ci-apply"),
+    ("mlops plan --env staging", "ci-plan"),
+    ("mlops approve --env staging --plan <staging> --by <approver> --reason <build>", "ci-approve"),
+    ("mlops apply --env staging --plan <staging>", "ci-apply"),
+    ("mlops retrain --env staging", "data-scientist"),
+    ("mlops plan --env production", "ci-plan"),
+    ("mlops approve --env production --plan <production> --by <approver> --reason <build>", "ci-approve"),
+    ("mlops apply --env production --plan <production>", "ci-apply"),
+]
+UNTIL_SCAN = [call for call, _role in DELIVERY[:3]]
+
+# Stands in the place of `make` and `mlops`: writes down how it was called, leaves what the next stage needs,
+# and refuses what the real one would refuse. MLOPS_TEST_FAIL is a call that fails.
+_TOOL = """#!/usr/bin/env bash
+set -eu
+name=${0##*/}
+said="$name $*"
+printf '%s\\x1f' "${AWS_PROFILE:-${ROLE_IN_USE:-}}" "${MLOPS_AUTHORS:-}" "$name" "$@" >> "$MLOPS_TEST_TRACE"
+printf '\\x1e' >> "$MLOPS_TEST_TRACE"
+if [[ $said == "${MLOPS_TEST_FAIL:-nothing}"* ]]; then echo "error: told to fail" >&2; exit 1; fi
+images=build/image/iris-serving.json
+case "$said" in
+  "make setup") mkdir -p .venv/bin; cp "$0" .venv/bin/mlops ;;
+  "mlops build"*) mkdir -p build/image; echo '{}' > $images ;;
+  "mlops push"* | "mlops plan --env"*)
+    [[ -f $images ]] || { echo "error: the serving image of iris is not built or pushed yet" >&2; exit 2; } ;;
+esac
+if [[ $said == "mlops plan "* ]]; then
+  [[ ${!#} == core ]] && stack=core || stack=environment-${!#}
+  mkdir -p "build/plans/$stack"
+  echo "sha-of-${stack#environment-}" > "build/plans/$stack/plan.sha256"
+  echo "## Plan of $stack" > "build/plans/$stack/summary.md"
+  echo '{}' > "build/plans/$stack/manifest.json"
+fi
+"""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A source tree with stand-ins for the tools, and where they write down what was called."""
+
+    source: Path
+    tools: Path
+    folder: Path
+
+    def environ(self, name: str, *, fail: str = "") -> dict[str, str]:
+        """Of one scenario, whose calls go to a file of its own."""
+        return {
+            "PATH": f"{self.tools}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "MLOPS_TEST_TRACE": str(self.folder / f"{name}.trace"),
+            "MLOPS_TEST_FAIL": fail,
+        }
+
+    def calls(self, name: str) -> list[dict[str, Any]]:
+        file = self.folder / f"{name}.trace"
+        records = file.read_text().split("\x1e")[:-1] if file.exists() else []
+        found = [record.split("\x1f")[:-1] for record in records]
+        calls = [{"role": role, "authors": authors, "call": call} for role, authors, *call in found]
+        return [call for call in calls if call["call"] != ["make", "setup"]]
+
+
+def make_bench(folder: Path) -> Bench:
+    tools, source = folder / "tools", folder / "source"
+    tools.mkdir(parents=True)
+    (source / "scripts").mkdir(parents=True)
+    (source / "scripts" / "reviewer.py").write_bytes((ROOT / "scripts" / "reviewer.py").read_bytes())
+    (tools / "make").write_text(_TOOL)
+    (tools / "make").chmod(0o755)
+    return Bench(source, tools, folder)
+
+
+def compare_calls(
+    calls: list[dict[str, Any]], expected: list[tuple[str, str | None]], *, approver: str, build: str
+) -> list[str]:
+    """What differs, in words; nothing when every call is as it should be."""
+    told = {f"<{name}>": f"sha-of-{name}" for name in PLANS} | {"<approver>": approver, "<build>": build}
+    problems = []
+    wanted = [([told.get(word, word) for word in line.split(" ")], role) for line, role in expected]
+    for index in range(max(len(calls), len(wanted))):
+        if index >= len(calls):
+            problems.append(f"missing: {wanted[index][0]}")
+        elif index >= len(wanted):
+            problems.append(f"too much: {calls[index]['call']}")
+        else:
+            call, (line, role) = calls[index], wanted[index]
+            if call["call"] != line:
+                problems.append(f"called {call['call']}, not {line}")
+            elif role not in (None, "*") and not call["role"].endswith(f"-{role}"):
+                problems.append(f"called {line} as {call['role'] or 'nobody'}, not as {role}")
+            elif role is None and call["role"]:
+                problems.append(f"called {line} as {call['role']}, which needs no role")
+    return problems

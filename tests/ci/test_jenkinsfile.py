@@ -1,0 +1,258 @@
+"""The Jenkinsfile, run by a model of Jenkins's declarative pipelines; and each safeguard taken out once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from front_ends import DELIVERY, ROOT, UNTIL_SCAN, Bench, compare_calls, make_bench
+
+SOURCE = (ROOT / "Jenkinsfile").read_text()
+GATES = [f"Apply this plan of {name}?" for name in ("core", "staging", "production")]
+# A name is never a command: this one would leave a file behind if it were.
+HOSTILE = 'bob"; touch stolen; echo "$(touch stolen)'
+BOB = {"by": "bob", "groups": ["mlops-approvers"]}
+ANSWERS = dict.fromkeys(GATES, BOB)
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "happy": {"answers": ANSWERS},
+    "branch": {"environ": {"BRANCH_NAME": "feature"}},
+    "unanswered": {"answers": {GATES[0]: BOB, GATES[1]: BOB}},
+    "stranger": {"answers": {GATES[0]: {"by": "mallory", "groups": ["everybody"]}}},
+    "scan fails": {"answers": ANSWERS, "fail": "make scan"},
+    "approval fails": {"answers": ANSWERS, "fail": "mlops approve --env production"},
+    "retraining fails": {"answers": ANSWERS, "fail": "mlops retrain"},
+    "hostile": {"answers": {GATES[0]: {"by": HOSTILE, "groups": ["mlops-approvers"]}}},
+}
+
+
+def replace(old: str, new: str, *, count: int = 1) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        assert old in text, old
+        return text.replace(old, new, count)
+
+    return change
+
+
+def swap(one: str, other: str) -> Callable[[str], str]:
+    """Two stages in each other's place."""
+
+    def change(text: str) -> str:
+        first, second = (cut_stage(text, name) for name in (one, other))
+        return text.replace(first, "@").replace(second, first).replace("@", second)
+
+    return change
+
+
+def cut_stage(text: str, name: str) -> str:
+    begin = text.index(f"    stage('{name}') {{")
+    return text[begin : text.index("\n    }\n", begin) + len("\n    }\n")]
+
+
+def in_stage(name: str, old: str, new: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        stage = cut_stage(text, name)
+        assert old in stage, old
+        return text.replace(stage, stage.replace(old, new))
+
+    return change
+
+
+def without_gate(name: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        stage = cut_stage(text, name)
+        begin = stage.index("      input {")
+        end = stage.index("      }\n", begin) + len("      }\n")
+        return text.replace(stage, stage[:begin] + stage[end:])
+
+    return change
+
+
+# What shows a mutant where it is not the happy way.
+SHOWN_BY = {
+    "scan swallowed": "scan fails",
+    "scan's failure caught": "scan fails",
+    "anybody may answer": "stranger",
+    "wrong submitter": "stranger",
+    "name taken for a command": "hostile",
+    "branches deliver": "branch",
+    "branches are asked": "branch",
+}
+MUTANTS: dict[str, Callable[[str], str]] = {
+    "gate removed": without_gate("Production"),
+    "gate of staging removed": without_gate("Staging"),
+    "scan swallowed": replace("sh 'make scan'", "sh 'make scan || true'"),
+    "scan's failure caught": replace("sh 'make scan'", "catchError { sh 'make scan' }"),
+    "test left out": lambda text: text.replace(cut_stage(text, "Test"), ""),
+    "scan after the plan": swap("Scan", "Plan core"),
+    "push before core": swap("Core", "Images"),
+    "apply before the approval": in_stage("Core", "approve core", "apply core"),
+    "anybody may answer": in_stage("Production", "        submitter 'mlops-approvers'\n", ""),
+    "wrong submitter": in_stage("Production", "submitter 'mlops-approvers'", "submitter 'everybody'"),
+    "submitter not passed on": in_stage("Core", "        submitterParameter 'APPROVER'\n", ""),
+    "approver made up": in_stage("Core", '--by "$APPROVER"', "--by release-bot"),
+    "another plan applied": in_stage("Production", '--plan "$PRODUCTION_PLAN"', '--plan "$STAGING_PLAN"'),
+    "the latest plan applied": in_stage("Core", 'apply core --plan "$CORE_PLAN"', "apply core"),
+    "name taken for a command": in_stage("Core", '--by "$APPROVER"', '--by "$(eval echo $APPROVER)"'),
+    "planned with the apply role": in_stage("Plan core", "mlops-ci-plan", "mlops-ci-apply"),
+    "applied with the approver's role": in_stage("Staging", "mlops-ci-apply", "mlops-ci-approve"),
+    "branches deliver": in_stage("Plan core", "      when { beforeAgent true; branch 'main' }\n", ""),
+    "branches are asked": in_stage("Core", "beforeInput true; ", ""),
+    "builds side by side": replace("    disableConcurrentBuilds()\n", ""),
+    "no limit of time": replace("    timeout(time: 72, unit: 'HOURS')\n", ""),
+    "a gate without end": in_stage("Production", "      options { timeout(time: 24, unit: 'HOURS') }\n", ""),
+    "an executor waits": replace("  agent none\n", "  agent { label 'mlops' }\n"),
+    "images not handed on": replace("        stash name: 'images', includes: 'build/image/*.json'\n", ""),
+    "plan not kept": in_stage("Plan production", "        archiveArtifacts", "        // archiveArtifacts"),
+    "unknown step": replace("sh 'make test'", "bash 'make test'"),
+    "unknown section": replace("  options {\n    disable", "  optons {\n    disable"),
+    "code among the steps": replace("sh 'make test'", "if (true) { sh 'make test' }"),
+    "doubled stage": replace("stage('Scan')", "stage('Test')"),
+    "agent missing": replace("  agent none\n", ""),
+    "empty steps": replace("        sh 'make test'\n", ""),
+    "misspelt condition": in_stage("Core", "branch 'main'", "brunch 'main'"),
+    "broken syntax": replace("stage('Scan') {", "stage('Scan' {"),
+}
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What is wrong with the Jenkinsfile and with each mutant of it; one Groovy runs them all."""
+    folder = tmp_path_factory.mktemp("jenkins")
+    texts = {"": SOURCE} | {name: change(SOURCE) for name, change in MUTANTS.items()}
+    benches = {name: make_bench(folder / str(index)) for index, name in enumerate(texts)}
+    runs = [
+        write_run(benches[name], text, scenarios=[SHOWN_BY.get(name, "happy")] if name else list(SCENARIOS))
+        for name, text in texts.items()
+    ]
+    answers = run_groovy(folder, runs)
+    return {name: judge(benches[name], answer) for name, answer in zip(texts, answers, strict=True)}
+
+
+def write_run(bench: Bench, text: str, *, scenarios: list[str]) -> dict[str, Any]:
+    file = bench.folder / "Jenkinsfile"
+    file.write_text(text)
+    given_scenarios = []
+    for name in scenarios:
+        given = SCENARIOS[name]
+        place = bench.folder / f"{name}.d"
+        place.mkdir()
+        environ = bench.environ(name, fail=given.get("fail", "")) | given.get("environ", {})
+        given_scenarios.append(
+            {
+                "name": name,
+                "environ": environ,
+                "answers": given.get("answers", {}),
+                "folder": str(place),
+                "source": str(bench.source),
+            }
+        )
+    return {"file": str(file), "scenarios": given_scenarios}
+
+
+def run_groovy(folder: Path, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    groovy, java = shutil.which("groovy"), shutil.which("java")
+    if not groovy or not java:
+        if os.environ.get("MLOPS_REQUIRE_CI") == "1":
+            pytest.fail("MLOPS_REQUIRE_CI=1, and there is no groovy with Java (Debian: apt install groovy)")
+        pytest.skip("no groovy (Debian: apt install groovy)")
+    request = folder / "request.json"
+    request.write_text(json.dumps({"runs": runs}))
+    home = os.environ.get("JAVA_HOME") or str(Path(java).resolve().parents[1])
+    done = subprocess.run(
+        [groovy, str(ROOT / "tests/ci/Declarative.groovy"), str(request)],
+        env={**os.environ, "JAVA_HOME": home},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers
+
+
+def judge(bench: Bench, answer: dict[str, Any]) -> list[str]:
+    """Everything that is wrong, in words."""
+    if "invalid" in answer:
+        return [f"invalid: {answer['invalid']}"]
+    outcomes = {outcome["name"]: outcome for outcome in answer["outcomes"]}
+    problems = judge_model(answer["model"])
+    for name, outcome in outcomes.items():
+        problems += judge_delivery(bench, outcome) if name == "happy" else judge_stop(bench, outcome)
+    return problems
+
+
+def judge_model(model: dict[str, Any]) -> list[str]:
+    problems = []
+    if model["agent"] != "none":
+        problems.append("an executor is held while people think")
+    for option in ("disableConcurrentBuilds", "timeout"):
+        if option not in model["options"]:
+            problems.append(f"no {option}")
+    for stage in model["stages"]:
+        if "timeout" not in stage["options"]:
+            problems.append(f"{stage['name']} has no timeout")
+        gate = stage["input"]
+        if gate and (gate.get("submitter") != "mlops-approvers" or not gate.get("submitterParameter")):
+            problems.append(f"{stage['name']}: anybody may answer, or nobody knows who did")
+    return problems
+
+
+def judge_delivery(bench: Bench, outcome: dict[str, Any]) -> list[str]:
+    problems = compare_calls(bench.calls("happy"), DELIVERY, approver="bob", build="jenkins-mlops-1")
+    events = outcome["events"]
+    if outcome["result"] != "SUCCESS":
+        problems.append(f"ended as {outcome['result']}: {events[-1]}")
+    archived = {file for event in events for file in event.get("archived", [])}
+    for name in ("core", "environment-staging", "environment-production"):
+        if f"build/plans/{name}/summary.md" not in archived:
+            problems.append(f"the plan of {name} is not archived")
+    if any(event.get("holding") for event in events):
+        problems.append("a gate holds an executor")
+    return problems
+
+
+# Where each scenario has to end, and with which call.
+ENDS = {
+    "branch": ("SUCCESS", UNTIL_SCAN[-1]),
+    "unanswered": ("ABORTED", "mlops plan --env production"),
+    "stranger": ("ABORTED", "mlops plan core"),
+    "scan fails": ("FAILURE", "make scan"),
+    "approval fails": ("FAILURE", "mlops approve --env production"),
+    "retraining fails": ("FAILURE", "mlops retrain"),
+    "hostile": ("ABORTED", "mlops plan --env staging"),
+}
+
+
+def judge_stop(bench: Bench, outcome: dict[str, Any]) -> list[str]:
+    name, calls = outcome["name"], bench.calls(outcome["name"])
+    result, last = ENDS[name]
+    problems = []
+    if outcome["result"] != result:
+        problems.append(f"{name}: ended as {outcome['result']}, not {result}")
+    if not calls or not " ".join(calls[-1]["call"]).startswith(last):
+        problems.append(f"{name}: went on to {calls[-1]['call'] if calls else 'nothing'}, not to {last}")
+    if name == "branch" and any("gate" in event for event in outcome["events"]):
+        problems.append("a branch asks people")
+    if name == "hostile":
+        approvals = [call["call"] for call in calls if call["call"][1] == "approve"]
+        if not approvals or HOSTILE not in approvals[0]:
+            problems.append("the hostile name was not passed on as it stands")
+        if list(bench.folder.rglob("stolen")):
+            problems.append("the hostile name was run")
+    return problems
+
+
+def test_it_does_what_it_should(judged: dict[str, list[str]]) -> None:
+    assert judged[""] == []
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_caught(judged: dict[str, list[str]], name: str) -> None:
+    assert judged[name], f"nobody notices: {name}"
