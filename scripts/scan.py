@@ -113,7 +113,11 @@ def run_checkov(target: Target, *, python: str, results: Path) -> dict[str, Outc
     command += ["--soft-fail", "--compact", "--skip-download", "--external-checks-dir", str(CHECKS)]
     command += ["--output", "json", "--output-file-path", str(folder)]
     # Our own checks import each other; checkov passes over a module that it cannot import.
-    environment = os.environ | {"PYTHONPATH": str(CHECKS.parent), "LOG_LEVEL": "WARNING", "PYTHONHASHSEED": "0"}
+    environment = os.environ | {
+        "PYTHONPATH": str(CHECKS.parent),
+        "LOG_LEVEL": "WARNING",
+        "PYTHONHASHSEED": "0",
+    }
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     report = folder / "results_json.json"
     if ended.returncode or not report.is_file() or "Traceback" in ended.stderr:
