@@ -25,7 +25,7 @@ check: lint ## fast: lint, types, import rules, unit tests; no Terraform, no con
 
 test: setup lint ## everything: the checks and all tests, container tests where an engine is
 	@echo "tests (unit, contract, functional)"
-	@$(BIN)/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
 
 lint: packages
 	@echo "lint, types, import rules"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Any
 
 import docker
 import hypothesis
 import pytest
 from docker.errors import DockerException
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 # The same examples each time: a change is judged by what it changes. benchmarks/fuzz.py draws new ones.
 hypothesis.settings.register_profile("steady", derandomize=True)
@@ -26,11 +29,22 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(4, len(os.sched_getaffinity(0)) + 1)
 
 
+class Scheduling(LoadScopeScheduling):
+    """A file's tests run in one worker, and those of a deployment, which are in several files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        runtime = re.search(r"[\[-](process|container)[-\]]", test)
+        return runtime[1] if runtime and file.startswith("tests/functional/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_runtime(item) or item.nodeid.partition("::")[0]))
     marked = [item for item in items if item.get_closest_marker("engine")]
     if not marked or engine_answers():
         return
@@ -47,11 +61,6 @@ def _place(item: pytest.Item) -> tuple[bool, bool, bool]:
 
     What judges a deployment's whole record comes after everything that adds to it.
     """
-    runtime = _runtime(item)
-    return runtime is None, runtime == "container", "record" in getattr(item, "fixturenames", ())
-
-
-def _runtime(item: pytest.Item) -> str | None:
-    """Of the deployment that the test works on."""
     callspec = getattr(item, "callspec", None)
-    return callspec.params.get("runtime") if callspec else None
+    runtime = callspec.params.get("runtime") if callspec else None
+    return runtime is None, runtime == "container", "record" in getattr(item, "fixturenames", ())
