@@ -36,6 +36,9 @@ CHECKS = ROOT / "scripts/checks"
 EXPECTED = CHECKS / "expected"
 SKIPS = CHECKS / "skips.toml"
 
+# Found for some roles of the source and not for others, by the order of checkov's sets; in plans for all.
+UNSTEADY = {("source", "CKV2_AWS_40")}
+
 Passes = dict[str, list[str]]
 
 
@@ -135,6 +138,8 @@ def read_report(report: Any, target: str) -> dict[str, Outcome]:
             raise SystemExit(f"checkov cannot read {part['results'].get('parsing_errors')}")
         results = part.get("results", {})
         for check in results.get("passed_checks", []):
+            if (target, check["check_id"]) in UNSTEADY:
+                continue
             passes[name_thing(check, target)][name_resource(check)].add(check["check_id"])
         # A comment beside a resource passes a check over: still a failure, which has to be in our list.
         for check in (*results.get("failed_checks", []), *results.get("skipped_checks", [])):

@@ -206,6 +206,14 @@ def test_a_report_is_read_into_passes_and_failures_and_a_comment_excuses_nothing
     ]
 
 
+def test_what_checkov_finds_by_chance_is_expected_of_the_plans_only() -> None:
+    chance = report(passed_checks=[check("CKV_1"), check("CKV2_AWS_40")])
+
+    found = [scan.read_report(chance, target)[target].passes for target in ("source", "plans")]
+
+    assert found == [{"aws_s3_bucket.a": ["CKV_1"]}, {"aws_s3_bucket.a": ["CKV2_AWS_40", "CKV_1"]}]
+
+
 def test_each_plan_of_one_report_is_judged_by_itself() -> None:
     staging = check("CKV_1", file_abs_path="/build/plans/environment-staging/plan.json")
     core = check("CKV_2", file_abs_path="/build/plans/core/plan.json", file_path="core/keys.tf")
