@@ -17,6 +17,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -175,16 +176,14 @@ class RequestParser:
 
     def _parse_json(self, body: bytes) -> Matrix:
         if len(body) > self.part_bytes:
-            try:
-                return self._parse_texts(_cut_json(body, self.part_bytes))
-            except _NotJsonError:  # it may only have been cut in a string
-                return self._parse_texts([body])
+            with suppress(_CutError):
+                return self._parse_texts(_cut_json(body, self.part_bytes), cut=True)
         return self._parse_texts([body])
 
-    def _parse_texts(self, texts: Iterable[bytes]) -> Matrix:
+    def _parse_texts(self, texts: Iterable[bytes], *, cut: bool = False) -> Matrix:
         parts, start = [], 0
         for text in texts:
-            rows, keys = self._json_rows(text, start)
+            rows, keys = self._json_rows(text, start, cut=cut)
             for first in range(0, len(rows), self.part_rows):
                 part = rows[first : first + self.part_rows]
                 parts.append(self._encode(part, start + first, self._encode_json, encode_values))
@@ -192,8 +191,11 @@ class RequestParser:
             start += len(rows)
         return _join(parts)
 
-    def _json_rows(self, text: bytes, start: int) -> tuple[_Rows, int]:
-        """Each instance's values in the features' order, and how many keys the objects of the text had."""
+    def _json_rows(self, text: bytes, start: int, *, cut: bool) -> tuple[_Rows, int]:
+        """Each instance's values in the features' order, and how many keys the objects of the text had.
+
+        Raises: _CutError if the text may have been `cut` elsewhere than between two instances.
+        """
         value, order, keys = _load_json(text), None, 0
         if isinstance(value, dict):
             if len(value) != 1 or (name := next(iter(value))) not in (*LISTS, "dataframe_split"):
@@ -201,6 +203,8 @@ class RequestParser:
                 raise RequestError(400, f"The body is an object, but not one with one of {known} alone.")
             value, keys = value[name], 1
             if name == "dataframe_split":
+                if cut and isinstance(value, dict) and "index" in value:
+                    raise _CutError(400, "A list of dataframe_split other than its data may have been cut.")
                 value, order, keys = *self._split_rows(value), 1 + len(value)
         if not isinstance(value, list):
             raise RequestError(400, "The instances are not a list.")
@@ -341,8 +345,8 @@ class _Codes(dict[Any, float]):
         return UNKNOWN
 
 
-class _NotJsonError(RequestError):
-    """The text is no JSON."""
+class _CutError(RequestError):
+    """The text is no JSON, or one that a cut in the wrong place could have made."""
 
 
 def _join(parts: Sequence[Matrix]) -> Matrix:
@@ -354,8 +358,11 @@ def _join(parts: Sequence[Matrix]) -> Matrix:
 def _cut_json(body: bytes, part_bytes: int) -> Iterator[bytes]:
     """Bodies with some of the instances each; the body itself where none can be told from its beginning.
 
-    The cuts are between what ends and begins like two instances. That may be inside of a string; but then the
-    text before it is no JSON. If each text is JSON, then together they are the body.
+    The cuts are between what ends and begins like two instances. One that is elsewhere shows in the text before
+    it, closed as it is by the brackets that were open before the first instance: inside of a string or of an
+    instance it is no JSON; inside of another list than that of the instances it has that list's key, which is
+    unknown, there twice, or the `index` of a dataframe_split. If no text has any of these, then together they
+    are the body.
     """
     match = _OPENING.match(body)
     opening = match[0] if match else body
@@ -376,7 +383,7 @@ def _load_json(text: bytes, what: str = "The body") -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise _NotJsonError(400, f"{what} is not JSON: {error}.") from error
+        raise _CutError(400, f"{what} is not JSON: {error}.") from error
 
 
 def _refuse_duplicates(texts: Sequence[bytes], keys: int) -> None:

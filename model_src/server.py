@@ -9,6 +9,7 @@ listens. What a worker answers is app.py's.
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import logging.config
 import os
@@ -21,7 +22,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from typing import Any
 
@@ -168,9 +169,15 @@ def give_up_root(user: str) -> None:
         entry = pwd.getpwnam(user)
     except KeyError:
         raise SystemExit(f"SERVE_USER is '{user}'; there is no such user here.") from None
-    os.setgroups([])
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
+    try:
+        os.setgroups([])
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    except PermissionError as error:
+        raise SystemExit(
+            f"SERVE_USER is '{user}', but this root may not become another user: {error.strerror}. Start the"
+            f" container as that user (docker run --user {entry.pw_uid}) or with CAP_SETUID and CAP_SETGID."
+        ) from error
 
 
 def give_memory_back() -> None:
@@ -183,9 +190,21 @@ def give_memory_back() -> None:
         mallopt(_M_MMAP_THRESHOLD, MEBIBYTE)
 
 
+def stop_collecting() -> None:
+    """Has Python look for cycles of garbage no longer, in this process and those that it forks.
+
+    While it reads a body of millions of lists it would look for them again and again, for seconds in which
+    no thread runs and /ping is not answered. A request leaves no cycles: test_model_garbage.py.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
 def main() -> int:
     """Serves until SIGTERM, then answers what has been accepted and ends with 0."""
     logging.config.dictConfig(_LOGGING)
+    set_start_method("fork", force=True)  # what granian starts its workers by; since Python 3.14 no default
     give_memory_back()
     settings = read_settings(os.environ, cpus=count_cpus())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -196,6 +215,7 @@ def main() -> int:
     _have_children_end()
     with _announced_load(settings):
         app = ModelApp(load_model(settings.model, settings.options), settings.options)
+    stop_collecting()
     _serve(app, settings, workers=settings.options.workers)
     return 0
 

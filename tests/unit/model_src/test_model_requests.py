@@ -204,6 +204,48 @@ def test_a_large_json_body_may_be_cut_anywhere(body: str, result: list[list[floa
         assert parser.parse(JSON, body.encode()).tolist() == result
 
 
+@pytest.mark.parametrize("index", ["[[1],[2],[3]]", '["],["]', "[{},{}]", '{"a":[[1],[2]]}', "[]"])
+@pytest.mark.parametrize("order", ["columns data index", "columns index data", "index data columns"])
+@pytest.mark.parametrize("name", ["index", "ind\\u0065x"])
+def test_the_index_of_a_large_dataframe_is_not_taken_for_instances(index: str, order: str, name: str) -> None:
+    members = {"columns": '["a"]', "data": "[[1],[2],[3]]", "index": index}
+    named = (f'"{name if key == "index" else key}":{members[key]}' for key in order.split())
+    body = f'{{"dataframe_split":{{{",".join(named)}}}}}'
+
+    matrix = Parts([Feature("a", "number", False)]).parse(JSON, body.encode())
+
+    assert matrix.tolist() == [[1], [2], [3]]
+
+
+ROWS = st.lists(st.lists(st.sampled_from([1, "x", "],[", '"', [[1], [2]], {"a": [[1], [2]]}]), max_size=2))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    outer=st.sampled_from(["instances", "dataframe_split"]),
+    members=st.lists(
+        st.tuples(st.sampled_from(["columns", "data", "index", "instances", "more"]), ROWS), max_size=3
+    ),
+    rows=st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["x", "],[", "\\"])), min_size=1),
+    part_bytes=st.integers(0, 20),
+)
+def test_a_cut_body_is_read_as_a_whole_one(
+    outer: str, members: list[tuple[str, Any]], rows: list[Any], part_bytes: int
+) -> None:
+    """Whatever stands behind the instances, or in their place, in whichever object."""
+    features = (Feature("a", "number", False), Feature("c", "category", False, ("x",), closed=False))
+    data, more = (
+        json.dumps(rows),
+        "".join(f",{json.dumps(key)}:{json.dumps(value)}" for key, value in members),
+    )
+    split = '{"dataframe_split":{"columns":["a","c"],"data":%s%s}}'
+    body = (split if outer == "dataframe_split" else '{"instances":%s%s}') % (data, more)
+    parser = Parts(features)
+    parser.part_bytes = part_bytes
+
+    assert alike(outcome(parser, JSON, body.encode()), outcome(RequestParser(features), JSON, body.encode()))
+
+
 def test_a_long_csv_body_is_read_as_a_short_one() -> None:
     rows = [f"{i / 7},{i},{-i}" for i in range(2000)]
     parser = RequestParser(NUMBERS)

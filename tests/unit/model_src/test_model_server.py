@@ -503,6 +503,16 @@ def test_a_user_who_is_not_there_ends_the_server() -> None:
         give_up_root("nobody-here")
 
 
+def test_a_root_without_its_rights_is_told_to_start_as_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.setgroups", refuse)
+
+    with pytest.raises(SystemExit, match=r"may not become another user: Operation not permitted\. Start the"):
+        give_up_root("nobody")
+
+
 def test_the_address_may_be_of_version_6() -> None:
     assert read_settings({"BIND_HOST": "::"}, cpus=1).host == "::"
 
