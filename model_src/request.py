@@ -358,8 +358,8 @@ def _join(parts: Sequence[Matrix]) -> Matrix:
 def _cut_json(body: bytes, part_bytes: int) -> Iterator[bytes]:
     """Bodies with some of the instances each; the body itself where none can be told from its beginning.
 
-    The cuts are between what ends and begins like two instances. One that is elsewhere shows in the text before
-    it, closed as it is by the brackets that were open before the first instance: inside of a string or of an
+    The cuts are between what ends and begins like two instances. One that is elsewhere shows in the text
+    before it, closed as it is by the brackets that were open before the first instance: in a string or in an
     instance it is no JSON; inside of another list than that of the instances it has that list's key, which is
     unknown, there twice, or the `index` of a dataframe_split. If no text has any of these, then together they
     are the body.
