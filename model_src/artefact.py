@@ -10,10 +10,12 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+import orjson
 
 from model_src.contract import Label, Task
-from model_src.encoding import Feature
+from model_src.encoding import Feature, refuse_duplicates
 from model_src.errors import ArtefactError
 
 ONNX_FILE: Final = "model.onnx"
@@ -77,13 +79,13 @@ def card_from_json(content: bytes) -> Card:
     Raises: ArtefactError if they are not such a card.
     """
     try:
-        value = json.loads(content)
+        value = orjson.loads(content)  # takes no NaN, and no half of a character
         if value["format"] != _FORMAT:
             raise ArtefactError(
                 f"{CARD_FILE} has format {value['format']}; this image reads format {_FORMAT}."
             )
         own = ("format", "model", "task", "target", "features", "classes", "parity")
-        return Card(
+        card = Card(
             model=str(value["model"]),
             task=value["task"],
             target=str(value["target"]),
@@ -92,8 +94,21 @@ def card_from_json(content: bytes) -> Card:
             parity=float(value["parity"]),
             origin={key: value[key] for key in value if key not in own},
         )
+        _check_card(card)
+        return card
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtefactError(f"{CARD_FILE} is not a model's card: {type(error).__name__} {error}") from error
+
+
+def _check_card(card: Card) -> None:
+    if card.task not in get_args(Task):
+        raise ValueError(f"the task is {card.task!r}")
+    if not card.features:
+        raise ValueError("there are no features")
+    refuse_duplicates([feature.name for feature in card.features], kinds=(str,), what="the features' names")
+    refuse_duplicates(card.classes, kinds=(str, int), what="the classes")
+    if bool(card.classes) != (card.task == "classification"):
+        raise ValueError(f"a {card.task} with {len(card.classes)} classes")
 
 
 def write_artefact(artefact: Artefact, folder: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +54,32 @@ class Feature:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Feature:
-        """The feature that `to_json` wrote."""
+        """The feature that `to_json` wrote. Raises: ValueError, TypeError or KeyError if it did not."""
         lists = {key: tuple(value[key]) for key in ("categories", "allowed")}
-        return Feature(**{**value, **lists})
+        feature = Feature(**{**value, **lists})
+        named = f"the feature {feature.name!r}"
+        if not isinstance(feature.name, str) or not feature.name:
+            raise ValueError(f"{named} has a name that is no text")
+        if feature.type not in get_args(ColumnType):
+            raise ValueError(f"{named} has the type {feature.type!r}")
+        if type(feature.missing) is not bool or type(feature.closed) is not bool:
+            raise ValueError(f"{named}: missing and closed must be true or false")
+        if feature.categories and feature.type != "category":
+            raise ValueError(f"{named} has categories, but is no category")
+        refuse_duplicates(feature.categories, kinds=(str,), what=f"the categories of {named}")
+        refuse_duplicates(feature.allowed, kinds=(int,), what=f"the allowed values of {named}")
+        return feature
+
+
+def refuse_duplicates(values: Sequence[object], *, kinds: tuple[type, ...], what: str) -> None:
+    """Nothing, for values of these kinds that are all different, as text too. Raises: ValueError."""
+    for value in values:
+        if type(value) not in kinds:
+            raise ValueError(
+                f"{what} hold {value!r}, which is not {' or '.join(kind.__name__ for kind in kinds)}"
+            )
+    if len({str(value) for value in values}) < len(values):
+        raise ValueError(f"{what} hold a value twice")
 
 
 def learn_feature(column: Column, cells: Sequence[str]) -> Feature:

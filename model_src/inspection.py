@@ -19,13 +19,15 @@ from typing import Final, NoReturn
 
 import numpy as np
 
-from model_src.artefact import Artefact, check_magic
+from model_src.artefact import Artefact, Card, check_magic
+from model_src.encoding import Feature, Matrix, Numbers, to_matrix
 from model_src.errors import ArtefactError
 from model_src.graph import check_graph
 from model_src.predictor import load_predictor
 
 TRIAL_ROWS: Final = 1000  # so that a model which needs much memory per row is noticed
 _MAX_REASON_BYTES = 4000
+_ROUNDING = 1e-5  # of a probability in 32 bits
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,33 @@ def _try_out(artefact: Artefact) -> None:
     check_magic(artefact.onnx)
     check_graph(artefact.onnx)
     predictor = load_predictor(artefact)
-    predictor.predict(np.zeros((TRIAL_ROWS, len(artefact.card.features)), dtype=np.float32))
+    features = artefact.card.features
+    check_answers(predictor.predict(to_matrix(map(_trial_column, features))), artefact.card)
+
+
+def _trial_column(feature: Feature) -> Numbers:
+    """What the feature may hold, different from row to row where it can be."""
+    values = feature.allowed or range(len(feature.categories) or TRIAL_ROWS)
+    return np.resize(np.array(values, dtype=np.float64), TRIAL_ROWS)
+
+
+def check_answers(answers: Matrix, card: Card) -> None:
+    """Nothing, for the answers that a model with this card can give to TRIAL_ROWS rows.
+
+    Some rows may have none, since a trial does not know what numbers are usual. Raises: ArtefactError.
+    """
+    expected = (TRIAL_ROWS, len(card.classes)) if card.classes else (TRIAL_ROWS,)
+    if answers.shape != expected:
+        raise ArtefactError(
+            f"The model answers {TRIAL_ROWS} rows with shape {answers.shape}; its card says {expected}."
+        )
+    finite = answers[np.isfinite(answers)]
+    if not finite.size:
+        raise ArtefactError(f"The model answers none of {TRIAL_ROWS} rows with a finite number.")
+    if card.classes and (finite.min() < -_ROUNDING or finite.max() > 1 + _ROUNDING):
+        raise ArtefactError(
+            f"The model's probabilities are from {finite.min():g} to {finite.max():g}, not from 0 to 1."
+        )
 
 
 def _live(work: Callable[[], None], limits: Limits, *, size_bytes: int, reason_to: int) -> NoReturn:

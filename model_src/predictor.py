@@ -46,7 +46,10 @@ class Predictor:
         self._output = outputs.pop()
 
     def predict(self, matrix: Matrix) -> Matrix:
-        """Probabilities, shape (n_rows, n_classes), or a regression's values, shape (n_rows,); float32."""
+        """Probabilities, shape (n_rows, n_classes), or a regression's values, shape (n_rows,); float32.
+
+        Raises: ArtefactError if the model does not answer row by row.
+        """
         if self._pool is None or len(matrix) <= PART_ROWS:
             return self._run(matrix)
         parts = [matrix[start : start + PART_ROWS] for start in range(0, len(matrix), PART_ROWS)]
@@ -54,6 +57,10 @@ class Predictor:
 
     def _run(self, matrix: Matrix) -> Matrix:
         answer: Matrix = self._session.run([self._output], {"features": matrix})[0]
+        if len(answer) != len(matrix):
+            raise ArtefactError(
+                f"The model answers {len(matrix)} rows with {len(answer)}; it mixes or drops rows."
+            )
         return answer.reshape(-1) if self._output == "value" else answer
 
 
@@ -66,6 +73,8 @@ def load_predictor(artefact: Artefact, *, threads: int = 1) -> Predictor:
     expected = (1, len(card.classes)) if card.classes else (1,)
     try:
         shape = predictor.predict(np.zeros((1, len(card.features)), dtype=np.float32)).shape
+    except ArtefactError:
+        raise
     except Exception as error:  # onnxruntime's own errors have no common base
         raise ArtefactError(f"The model does not take what its card says: {error}") from error
     if shape != expected:

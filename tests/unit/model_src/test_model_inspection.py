@@ -8,9 +8,11 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -20,6 +22,7 @@ from model_src.encoding import Feature
 from model_src.errors import ArtefactError
 from model_src.graph import MAX_NODES, check_graph
 from model_src.inspection import Limits, inspect_artefact, run_limited
+from model_src.predictor import Predictor
 from model_src.server import load_model
 
 CARD = Card("m", "regression", "y", (Feature("x", "number", missing=False),), (), 0.0, {})
@@ -156,6 +159,68 @@ def chain(length: int) -> onnx.ModelProto:
 def test_a_hostile_model_is_refused_with_its_reason(content: Callable[[], Any], reason: str) -> None:
     with pytest.raises(ArtefactError, match=reason):
         inspect_artefact(artefact(content()))
+
+
+def two_features(*nodes: Any, initializers: list[Any], classes: tuple[str, ...]) -> Artefact:
+    """A model of two features that answers probabilities."""
+    made = helper.make_graph(
+        list(nodes),
+        "model",
+        [tensor("features", shape=(None, 2))],
+        [tensor("probabilities", shape=(None, 2))],
+        initializers,
+    )
+    content = helper.make_model(made, opset_imports=OPSETS, ir_version=8).SerializeToString()
+    features = (Feature("x", "number", missing=False), Feature("c", "category", True, ("a", "b")))
+    return Artefact(replace(CARD, task="classification", features=features, classes=classes), content)
+
+
+ROUND = node("Sigmoid", "features", out="s")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"),
+    [
+        (
+            [ROUND, node("ReduceMean", "s", out="probabilities", axes=[0])],
+            "answers 1000 rows with 1; it mixes",
+        ),
+        (
+            [ROUND, node("Slice", "s", "first", "last", out="probabilities")],
+            "answers 1000 rows with 1; it mixes",
+        ),
+        (
+            [node("Identity", "features", out="probabilities")],
+            "probabilities are from 0 to 999, not from 0 to 1",
+        ),
+        (
+            [node("Sub", "features", "features", out="n"), node("Div", "n", "n", out="probabilities")],
+            "answers none of 1000 rows with a finite number",
+        ),
+    ],
+    ids=["mean", "slice", "range", "nan"],
+)
+def test_a_model_that_does_not_answer_row_by_row_is_refused(nodes: list[Any], reason: str) -> None:
+    ends = [
+        helper.make_tensor(name, TensorProto.INT64, (1,), [at]) for name, at in (("first", 0), ("last", 1))
+    ]
+
+    with pytest.raises(ArtefactError, match=reason):
+        inspect_artefact(two_features(*nodes, initializers=ends, classes=("no", "yes")))
+
+
+def test_a_model_that_answers_row_by_row_passes() -> None:
+    inspect_artefact(
+        two_features(node("Sigmoid", "features", out="probabilities"), initializers=[], classes=("no", "yes"))
+    )
+
+
+def test_a_model_that_drops_rows_of_a_request_gives_no_answer() -> None:
+    """Whatever the trial saw: of some numbers of rows it might drop none."""
+    only_one = model(node("ReduceMean", "features", axes=[0])).SerializeToString()
+
+    with pytest.raises(ArtefactError, match="answers 3 rows with 1; it mixes or drops rows"):
+        Predictor(only_one).predict(np.ones((3, 1), dtype=np.float32))
 
 
 def test_a_model_that_needs_much_memory_per_row_is_refused() -> None:
