@@ -103,6 +103,11 @@ def list_names(aws: Aws, listing: Listing) -> Iterator[str]:
     return (name for name in pages.search(listing.names) if name is not None)
 
 
+def is_there(aws: Aws, kind: str, name: str) -> bool:
+    """Whether something of a listed kind has exactly this name."""
+    return name in list_names(aws, next(listing for listing in LISTINGS if listing.kind == kind))
+
+
 def check_left_over(resources: Sequence[Resource]) -> None:
     if resources:
         names = ", ".join(f"{resource.kind} {resource.name}" for resource in resources)

@@ -17,6 +17,7 @@ from pipeline.cleanup import (
     empty_buckets,
     environment_prefix,
     find_resources,
+    is_there,
     remove_images,
     remove_job_logs,
     remove_log_groups,
@@ -93,9 +94,11 @@ def _tear_down_environment(workshop: Workshop, aws: Aws, target: Stack) -> Appli
     outputs = read_outputs(workshop, target)
     stop_trails(aws.client("cloudtrail"), prefix)
     remove_runtime_resources(aws, prefix, report=workshop.report)
-    # Runs belong to the environment that retrains; the others only read its table.
-    if "pipeline" in outputs and outputs["pipeline"]["promotes_from"] is None:
-        runs = RunsTable(outputs["pipeline"]["runs_table"], dynamodb=aws.client("dynamodb")).all()
+    # Runs belong to the environment that retrains; the others only read its table. Where that is gone, a
+    # destroy that died has been here, and the logs went before it.
+    own = outputs.get("pipeline", {"promotes_from": ""})
+    if own["promotes_from"] is None and is_there(aws, "table", own["runs_table"]):
+        runs = RunsTable(own["runs_table"], dynamodb=aws.client("dynamodb")).all()
         remove_job_logs(aws.client("logs"), [run["run_id"] for run in runs])
     applied = _destroy_patiently(workshop, aws, target)
     # After the destroy, because a function that was still running makes its log group anew.
@@ -117,9 +120,11 @@ def _destroy_patiently(workshop: Workshop, aws: Aws, target: Stack) -> Applied:
 
 def _tear_down_core(workshop: Workshop, aws: Aws) -> Applied:
     outputs = read_outputs(workshop, CORE)
-    if "ledger_bucket" in outputs:
+    # The state may still name what a destroy that died has removed.
+    if "ledger_bucket" in outputs and is_there(aws, "bucket", outputs["ledger_bucket"]):
         empty_bucket(aws.client("s3"), outputs["ledger_bucket"])
-        for url in outputs["repository_urls"].values():
+    for url in outputs.get("repository_urls", {}).values():
+        if is_there(aws, "repository", url.partition("/")[2]):
             remove_images(aws.client("ecr"), url.partition("/")[2])
     return destroy_stack(workshop, CORE)
 

@@ -11,6 +11,7 @@ from pipeline.cleanup import (
     check_left_over,
     empty_bucket,
     find_resources,
+    is_there,
     remove_job_logs,
     remove_runtime_resources,
     stop_executions,
@@ -200,3 +201,10 @@ def test_staging_needs_no_confirmation() -> None:
     check_confirmation([Stack("environment", "staging")], "")
     with pytest.raises(UsageError, match="--confirm production"):
         check_confirmation([Stack("environment", "production")], "")
+
+
+def test_what_a_destroy_that_died_has_removed_is_not_there() -> None:
+    aws = FakeAws(dynamodb=Client({"list_tables": lambda: {"TableNames": ["mlops-staging-runs"]}}))
+
+    assert is_there(aws.as_aws(), "table", "mlops-staging-runs")
+    assert not is_there(aws.as_aws(), "table", "mlops-staging-run")
