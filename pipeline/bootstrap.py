@@ -174,8 +174,22 @@ def make_copy(workshop: Workshop, s3: Any, holders: Holders) -> RootCopy:
             ignore=shutil.ignore_patterns("tests", "examples"),
         )
     bucket = state_bucket(workshop.settings, workshop.account_id)
+    set_cut_off_aside(folder / "local.tfstate")
     is_local = (folder / "local.tfstate").exists() or not bucket_exists(s3, bucket)
     return RootCopy(workshop=workshop, folder=folder, bucket=bucket, is_local=is_local, holders=holders)
+
+
+def set_cut_off_aside(state: Path) -> None:
+    """Renames a state file that is empty or broken off: Terraform empties it at the end of a move.
+
+    What the state in the bucket does not know either is found again (`adoption`).
+    """
+    try:
+        json.loads(state.read_text())
+    except FileNotFoundError:
+        return
+    except ValueError:
+        state.replace(state.with_suffix(".cut-off"))
 
 
 def bucket_exists(s3: Any, bucket: str) -> bool:
