@@ -3,7 +3,8 @@
 AWS: GetResources finds alarms, log groups, state machines, trails, parameters, secrets and EC2's networks
     by their tags, and aws:ResourceTag is known for them and for repositories and rules ["Services that
     support the Resource Groups Tagging API", "AWS global condition context keys"].
-ministack: leaves them out, so that something left over goes unseen.
+ministack: leaves them out, so that something left over goes unseen; and it keeps the tags of deleted trails
+    and networks, which are therefore looked up among what is there.
 Hook: `services/tagging.py::_COLLECTORS`, `::_RESOURCE_TAG_COLLECTORS`.
 
 TagResources and UntagResources stay as they are.
@@ -32,6 +33,19 @@ EC2_TYPES = {
     "vpc": "vpc",
     "vpce": "vpc-endpoint",
 }
+# Where ministack keeps those that are there.
+EC2_LIVING = {
+    "eni": ec2._network_interfaces,
+    "fl": ec2._flow_logs,
+    "i": ec2._instances,
+    "igw": ec2._internet_gateways,
+    "nat": ec2._nat_gateways,
+    "rtb": ec2._route_tables,
+    "sg": ec2._security_groups,
+    "subnet": ec2._subnets,
+    "vpc": ec2._vpcs,
+    "vpce": ec2._vpc_endpoints,
+}
 
 
 def apply() -> None:
@@ -50,8 +64,10 @@ def apply() -> None:
 
 
 def _trails() -> Tagged:
+    living = {trail["TrailARN"] for trail in cloudtrail._trails.values()}
     for arn, tags in cloudtrail._trail_tags.items():
-        yield arn, _members(tags)
+        if arn in living:
+            yield arn, _members(tags)
 
 
 def _alarms() -> Tagged:
@@ -73,9 +89,9 @@ def _state_machines() -> Tagged:
 
 def _networks() -> Tagged:
     for identity, tags in ec2._tags.items():
-        kind = EC2_TYPES.get(identity.partition("-")[0])
-        if kind and tags:
-            yield f"arn:aws:ec2:{get_region()}:{get_account_id()}:{kind}/{identity}", list(tags)
+        kind = identity.partition("-")[0]
+        if identity in EC2_LIVING.get(kind, ()) and tags:
+            yield f"arn:aws:ec2:{get_region()}:{get_account_id()}:{EC2_TYPES[kind]}/{identity}", list(tags)
 
 
 def _members(tags: dict[str, Any]) -> list[dict[str, str]]:

@@ -51,3 +51,23 @@ def test_ministack_still_leaves_them_out() -> None:
 
 def test_they_are_found() -> None:
     assert services_found(mended()) == LEFT_OUT
+
+
+def services_found_after_deletion(server: Server) -> set[str]:
+    """The services that a tag still finds something of when a trail and a network have gone again."""
+    name = unique("gone")
+    tags = [{"Key": "Project", "Value": name}]
+    trails, ec2 = server.client("cloudtrail"), server.client("ec2")
+    trails.create_trail(Name=name, S3BucketName=bucket_for_logs(server), TagsList=tags)
+    specification = [{"ResourceType": "vpc", "Tags": tags}]
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=specification)["Vpc"]["VpcId"]
+    trails.delete_trail(Name=name)
+    ec2.delete_vpc(VpcId=vpc)
+    found = server.client("resourcegroupstaggingapi").get_resources(
+        TagFilters=[{"Key": "Project", "Values": [name]}]
+    )
+    return {mapping["ResourceARN"].split(":")[2] for mapping in found["ResourceTagMappingList"]}
+
+
+def test_what_was_deleted_is_not_found() -> None:
+    assert services_found_after_deletion(mended()) == set()
