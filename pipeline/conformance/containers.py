@@ -12,8 +12,8 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -22,13 +22,15 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound, NullResource
 from docker.models.containers import Container
 
-from pipeline.conformance.client import Address
+from pipeline.conformance.client import NOWHERE, Address
 from pipeline.conformance.program import ImageFacts, Launch, StartError
 from pipeline.errors import SetupError, UsageError
 
 LABEL = "org.mlops.check-image"
 _ML = "opt/ml"
 _POLL_S = 0.05
+# The engine keeps a line in pieces of 16 KB.
+_LAST_LINES = 1000
 _LISTENING = "0A"
 _DNS_OF_ENGINE = "127.0.0.11"
 
@@ -130,7 +132,7 @@ class ContainerProgram:
     def address(self) -> Address:
         self._container.reload()
         networks = self._container.attrs["NetworkSettings"]["Networks"].values()
-        return Address(next((n["IPAddress"] for n in networks if n["IPAddress"]), "0.0.0.0"), self._port)  # noqa: S104 - of one that has ended
+        return next((Address(n["IPAddress"], self._port) for n in networks if n["IPAddress"]), NOWHERE)
 
     def wait(self, timeout_s: float) -> int | None:
         deadline = time.monotonic() + timeout_s
@@ -149,8 +151,11 @@ class ContainerProgram:
             if error.status_code != 409:  # it has ended
                 raise
 
-    def output(self) -> str:
-        return bytes(self._container.logs()).decode(errors="replace")
+    def output(self, *, max_bytes: int) -> str:
+        found = b""
+        for part in self._container.logs(stream=True, follow=False, tail=_LAST_LINES):
+            found = (found + part)[-max_bytes:]
+        return found.decode(errors="replace")
 
     def listeners(self) -> tuple[str, ...]:
         try:
@@ -160,10 +165,11 @@ class ContainerProgram:
         return parse_listeners(done.output.decode(errors="replace")) if done.exit_code == 0 else ()
 
     def files(self, folder: str) -> dict[str, str]:
-        return {name: hashlib.sha256(content).hexdigest() for name, content in self._members(folder)}
+        return {n: hashlib.file_digest(f, "sha256").hexdigest() for n, f in self._members(folder)}
 
-    def read(self, file: str) -> bytes | None:
-        return next((content for _, content in self._members(file)), None)
+    def read(self, file: str, *, max_bytes: int) -> bytes | None:
+        with closing(self._members(file)) as members:
+            return next((content.read(max_bytes) for _, content in members), None)
 
     def remove(self) -> None:
         try:
@@ -171,20 +177,39 @@ class ContainerProgram:
         except NotFound:
             return
 
-    def _members(self, path: str) -> Iterator[tuple[str, bytes]]:
-        """The files at this path below /opt/ml, by their path below it; read in memory, never unpacked."""
+    def _members(self, path: str) -> Generator[tuple[str, io.BufferedReader], None, None]:
+        """The files at this path below /opt/ml, by their path below it; read in turn, never unpacked."""
+        chunks: Any
         try:
             chunks, _ = self._container.get_archive(f"/{_ML}/{path}")
         except NotFound:
             return
-        with tempfile.TemporaryFile() as file:
-            file.writelines(chunks)
-            file.seek(0)
-            with tarfile.open(fileobj=file) as archive:
-                for member in archive:
-                    content = archive.extractfile(member) if member.isfile() else None
-                    if content is not None:
-                        yield member.name.partition("/")[2], content.read()
+        with (
+            closing(chunks),
+            io.BufferedReader(_Stream(chunks)) as stream,
+            tarfile.open(fileobj=stream, mode="r|") as archive,
+        ):
+            for member in archive:
+                content = archive.extractfile(member) if member.isfile() else None
+                if isinstance(content, io.BufferedReader):
+                    yield member.name.partition("/")[2], content
+
+
+class _Stream(io.RawIOBase):
+    """A file of what comes in chunks, of which only as much is fetched as is read."""
+
+    def __init__(self, chunks: Iterator[bytes]):
+        self._chunks = chunks
+        self._left = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._left = self._left or next(self._chunks, b"")
+        count = min(len(buffer), len(self._left))
+        buffer[:count], self._left = self._left[:count], self._left[count:]
+        return count
 
 
 def check_engine(client: docker.DockerClient) -> None:

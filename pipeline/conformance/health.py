@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,6 +25,7 @@ _WATCH_FACTOR = 2
 # How much longer than before a second start may take on a busy machine.
 _SLOWER_START_S = 5.0
 _RETRY_S = 0.1
+_PING_PAUSE_S = 0.02
 
 
 def check_starts(subject: Subject) -> str:
@@ -148,6 +149,21 @@ def check_ping_under_load(subject: Subject) -> str:
     return f"{seen}, beside {load.sent} requests"
 
 
+def check_ping_large_bodies(subject: Subject) -> str:
+    server, size = subject.server(), subject.limits.real_time_bytes - 1
+    body = subject.sample.filled(size)
+    if body is None:
+        raise NotApplicableError(f"how to pad {subject.sample.content_type} is not known")
+
+    def measure() -> float:
+        with ThreadPoolExecutor(1) as pool:
+            # Whether it is answered is another check's question.
+            request = pool.submit(server.invoke, body, content_type=subject.sample.content_type)
+            return _time_pings(server, subject.limits.ping_s, enough=request.done)
+
+    return judge_time(measure, subject.limits.ping_s, f"for the slowest beside a body of {size} bytes")
+
+
 def check_ping_slow_clients(subject: Subject) -> str:
     server, count = subject.server(), subject.limits.slow_clients
     head = client.render_request("POST", "/invocations", bytes(100), headers={"Content-Type": "text/csv"})
@@ -190,7 +206,7 @@ def judge_time(measure: Callable[[], float], limit_s: float, what: str) -> str:
 
 
 def _time_connections(address: Address, *, count: int) -> float:
-    opened: list[socket.socket] = []
+    opened: list[client.BoundedSocket] = []
     slowest = 0.0
     try:
         for _ in range(count):
@@ -205,11 +221,14 @@ def _time_connections(address: Address, *, count: int) -> float:
     return slowest
 
 
-def _time_pings(server: Server, limit_s: float) -> float:
-    """The slowest of a few, or the first that is too slow."""
-    slowest = 0.0
-    for _ in range(_PINGS):
+def _time_pings(server: Server, limit_s: float, *, enough: Callable[[], bool] = lambda: True) -> float:
+    """The slowest of a few and of all until it is enough, or the first that is too slow."""
+    slowest, pings = 0.0, 0
+    while pings < _PINGS or not enough():
+        if pings >= _PINGS:
+            time.sleep(_PING_PAUSE_S)
         reply = server.ping()
+        pings += 1
         slowest = max(slowest, reply.latency_s)
         if reply.status != 200:
             raise BreachError(f"/ping is answered {reply.status}")
@@ -268,6 +287,13 @@ CHECKS = (
     Check("ping-means-ready", "must", "A 200 says that /invocations can be asked.", HOSTING, check_ready),
     Check(
         "ping-under-load", "must", "/ping answers within 2 s beside requests.", HOSTING, check_ping_under_load
+    ),
+    Check(
+        "ping-large-bodies",
+        "must",
+        "/ping answers within 2 s while a body of nearly 25 MB is taken and answered.",
+        HOSTING,
+        check_ping_large_bodies,
     ),
     Check(
         "ping-slow-clients",

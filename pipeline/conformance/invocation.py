@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Mapping
 
 from pipeline.conformance import client
@@ -28,6 +29,7 @@ _CONCURRENT = 16
 _NOISE_BYTES = 4096
 _UNKNOWN_TYPE = "application/x-unknown-to-everybody"
 _STRATEGIES = ("MULTI_RECORD", "SINGLE_RECORD", "MultiRecord", "SingleRecord")
+_PARAMETERS = ("BatchStrategy", "MaxConcurrentTransforms", "MaxPayloadInMB")
 _LARGEST_PRODUCT_MB = 100
 
 
@@ -112,7 +114,9 @@ def check_keep_alive(subject: Subject) -> str:
     server, sample = subject.server(), subject.sample
     headers = {"Content-Type": sample.content_type}
     try:
-        with Connection(server.address, timeout_s=subject.limits.answer_s) as connection:
+        with Connection(
+            server.address, timeout_s=subject.limits.answer_s, max_bytes=subject.limits.answer_bytes
+        ) as connection:
             replies = [
                 connection.send("POST", "/invocations", sample.body, headers=headers) for _ in range(3)
             ]
@@ -137,7 +141,12 @@ def check_pipelining(subject: Subject) -> str:
     headers = {"Content-Type": sample.content_type}
     request = client.render_request("POST", "/invocations", sample.body, headers=headers)
     try:
-        replies = client.send_pipelined(server.address, [request] * 2, timeout_s=subject.limits.answer_s)
+        replies = client.send_pipelined(
+            server.address,
+            [request] * 2,
+            timeout_s=subject.limits.answer_s,
+            max_bytes=subject.limits.answer_bytes,
+        )
     except NoAnswerError as error:
         raise BreachError(f"two requests sent in one go were not both answered: {error}") from error
     _check_all_accepted(replies)
@@ -166,41 +175,35 @@ def check_execution_parameters(subject: Subject) -> str:
         raise BreachError(f"answered {reply.status}")
     try:
         parameters = json.loads(reply.body)
-    except ValueError as error:
-        raise BreachError(f"no JSON: {_excerpt(reply)}") from error
+    except (ValueError, RecursionError) as error:
+        raise BreachError(f"no JSON that can be read: {_excerpt(reply)}") from error
     problem = find_parameter_problem(parameters)
     if problem:
         raise BreachError(problem)
-    return json.dumps(parameters)
+    return ", ".join(f"{name}: {parameters[name]}" for name in _PARAMETERS if name in parameters) or "empty"
 
 
 def find_parameter_problem(parameters: object) -> str | None:
     """What is wrong with an answer to /execution-parameters; None if nothing is."""
     if not isinstance(parameters, Mapping):
         return "it is no JSON object"
-    strategy = parameters.get("BatchStrategy", _STRATEGIES[0])
+    strategy_name, *number_names = _PARAMETERS
+    strategy = parameters.get(strategy_name, _STRATEGIES[0])
     if strategy not in _STRATEGIES:
-        return f"BatchStrategy is {strategy!r}"
-    numbers = {name: parameters.get(name, 1) for name in ("MaxConcurrentTransforms", "MaxPayloadInMB")}
+        return f"{strategy_name} is {reprlib.repr(strategy)}"
+    numbers = {name: parameters.get(name, 1) for name in number_names}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-            return f"{name} is {value!r}, no whole number"
+            return f"{name} is {reprlib.repr(value)}, no whole number"
     concurrent, payload_mb = numbers.values()
     if concurrent * payload_mb > _LARGEST_PRODUCT_MB:
         return f"{concurrent} requests of {payload_mb} MB are more than {_LARGEST_PRODUCT_MB} MB"
     return None
 
 
-def check_small_payload(subject: Subject) -> str:
-    return _expect_taken(subject, subject.limits.old_real_time_bytes)
-
-
-def check_just_under_payload(subject: Subject) -> str:
-    return _expect_taken(subject, subject.limits.real_time_bytes - 1)
-
-
-def check_payload(subject: Subject) -> str:
-    return _expect_taken(subject, subject.limits.real_time_bytes)
+def check_payload(subject: Subject, size: int) -> str:
+    reply = subject.server().invoke(_pad(subject, size), content_type=_type_of(subject))
+    return _judge_taken(reply, size)
 
 
 def check_just_over_payload(subject: Subject) -> str:
@@ -226,11 +229,6 @@ def check_batch_payload(subject: Subject) -> str:
             raise BreachError(f"not healthy with SageMaker's variables of a transform: {start.last_ping}")
         reply = start.server.invoke(body, content_type=_type_of(subject))
         return _judge_taken(reply, size)
-
-
-def _expect_taken(subject: Subject, size: int) -> str:
-    reply = subject.server().invoke(_pad(subject, size), content_type=_type_of(subject))
-    return _judge_taken(reply, size)
 
 
 def _judge_taken(reply: Reply, size: int) -> str:
@@ -356,16 +354,22 @@ CHECKS = (
         "must",
         "A body of 6 MB is taken: the default of batch transform.",
         BATCH,
-        check_small_payload,
+        lambda subject: check_payload(subject, subject.limits.old_real_time_bytes),
     ),
     Check(
         "body-just-under-25-mb",
         "must",
         "A body of 25 MB less one byte is taken.",
         QUOTAS,
-        check_just_under_payload,
+        lambda subject: check_payload(subject, subject.limits.real_time_bytes - 1),
     ),
-    Check("body-of-25-mb", "must", "A body of 25 MB is taken.", QUOTAS, check_payload),
+    Check(
+        "body-of-25-mb",
+        "must",
+        "A body of 25 MB is taken.",
+        QUOTAS,
+        lambda subject: check_payload(subject, subject.limits.real_time_bytes),
+    ),
     Check(
         "body-just-over-25-mb",
         "should",

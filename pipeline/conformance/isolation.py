@@ -31,7 +31,7 @@ def check_offline(subject: Subject) -> str:
 
 
 def check_logs(subject: Subject) -> str:
-    lines = subject.server().program.output().splitlines()
+    lines = subject.server().output().splitlines()
     if not lines:
         raise BreachError("nothing was written to stdout or stderr")
     return f"{len(lines)} lines"

@@ -35,6 +35,9 @@ class Limits:
     burst_connections: int = 32
     slow_clients: int = 100
     load_s: float = 0.5
+    # What of an answer, a log and a failure file is read at most: nothing sensible is larger.
+    answer_bytes: int = 100 * MB
+    text_bytes: int = MB
     train_s: float = 3600.0
     # A server that falls over after it has answered needs a moment for it.
     settle_s: float = 0.5

@@ -7,13 +7,15 @@ machine only. What only a container has (a first process that ignores signals, a
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import randint
 from typing import Literal
@@ -24,6 +26,9 @@ from pipeline.conformance.tree import hash_files
 from pipeline.errors import UsageError
 
 _LOCALHOST = "127.0.0.1"
+# Every start has a folder of its own: who has this variable with it was started by it.
+_MARK = "SAGEMAKER_BASE_DIR"
+_GONE_S = 10
 _OFFLINE = Path(__file__).with_name("offline")
 
 
@@ -78,7 +83,7 @@ class ProcessRuntime:
             "PYTHONUNBUFFERED": "1",
             "HOME": str(tree.parent),
             "TMPDIR": str(tree.parent),
-            "SAGEMAKER_BASE_DIR": str(tree),
+            _MARK: str(tree),
             "SAGEMAKER_BIND_TO_PORT": str(address.port),
             "BIND_HOST": address.host,
         }
@@ -99,15 +104,17 @@ class ProcessProgram:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-        self._kill_group()
+        self._kill_all()
         return 128 - code if code < 0 else code
 
     def terminate(self) -> None:
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGTERM)
 
-    def output(self) -> str:
-        return self._log.read_text(errors="replace")
+    def output(self, *, max_bytes: int) -> str:
+        with self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - max_bytes))
+            return log.read(max_bytes).decode(errors="replace")
 
     def listeners(self) -> tuple[str, ...]:
         try:
@@ -119,21 +126,49 @@ class ProcessProgram:
     def files(self, folder: str) -> dict[str, str]:
         return hash_files(self._tree / folder)
 
-    def read(self, file: str) -> bytes | None:
+    def read(self, file: str, *, max_bytes: int) -> bytes | None:
         path = self._tree / file
-        return path.read_bytes() if path.is_file() else None
+        if not path.is_file():
+            return None
+        with path.open("rb") as content:
+            return content.read(max_bytes)
 
     def remove(self) -> None:
-        self._kill_group()
+        self._kill_all()
         self._process.wait()
 
-    def _kill_group(self) -> None:
-        """Once: the number may belong to somebody else's processes later."""
+    def _kill_all(self) -> None:
+        """Its group, once (the number may be somebody else's later), and who left the group."""
         if self._ended:
             return
         self._ended = True
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        if sys.platform == "linux":
+            while _kill_marked(f"{_MARK}={self._tree}".encode()):
+                pass
+
+
+def _kill_marked(variable: bytes) -> int:
+    """How many processes of this user had the variable in their environment; they are gone."""
+    killed = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        # The handle is taken first: what is read and killed is the same process.
+        with suppress(OSError), _open_process(int(folder.name)) as handle:
+            if variable in (folder / "environ").read_bytes().split(b"\0"):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                select.select([handle], [], [], _GONE_S)
+                killed += 1
+    return killed
+
+
+@contextmanager
+def _open_process(pid: int) -> Iterator[int]:
+    handle = os.pidfd_open(pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def find_programs(folder: Path) -> Path:

@@ -51,7 +51,7 @@ class Program(Protocol):
 
     @property
     def address(self) -> Address:
-        """Where it is to be reached."""
+        """Where it is to be reached; NOWHERE if it has ended."""
 
     def wait(self, timeout_s: float) -> int | None:
         """The exit code (128 and the signal's number for one that was killed), None while it runs."""
@@ -59,8 +59,8 @@ class Program(Protocol):
     def terminate(self) -> None:
         """SIGTERM to the first process, as `docker stop` sends it."""
 
-    def output(self) -> str:
-        """All it wrote to stdout and stderr."""
+    def output(self, *, max_bytes: int) -> str:
+        """What it wrote to stdout and stderr, of much the last bytes."""
 
     def listeners(self) -> tuple[str, ...]:
         """`host:port` it listens on, as far as can be told."""
@@ -68,8 +68,8 @@ class Program(Protocol):
     def files(self, folder: str) -> dict[str, str]:
         """sha256 of every file in this folder of its /opt/ml, by relative path."""
 
-    def read(self, file: str) -> bytes | None:
-        """The content of a file in its /opt/ml, None where there is none."""
+    def read(self, file: str, *, max_bytes: int) -> bytes | None:
+        """The first bytes of a file in its /opt/ml, None where there is none."""
 
     def remove(self) -> None:
         """Ends it, if need be, and removes what it left."""

@@ -27,6 +27,13 @@ class Sample:
         filler = {"application/json": b" ", **dict.fromkeys(_LINES, b"\n")}.get(self._kind)
         return self.body.ljust(size_bytes, filler) if filler else None
 
+    def filled(self, size_bytes: int) -> bytes | None:
+        """As many of its rows as fit into so many bytes, padded; None where no padding is known."""
+        once = len(self.repeated(1))
+        row_bytes = len(self.repeated(2)) - once
+        times = 1 + (size_bytes - once) // row_bytes if row_bytes else 1
+        return Sample(self.repeated(max(1, times)), self.content_type).padded(size_bytes)
+
     def repeated(self, times: int) -> bytes:
         """The request with its rows so many times over; the request itself where rows are not known."""
         if self._kind in _LINES:

@@ -28,7 +28,13 @@ class Server:
 
     def ping(self) -> Reply:
         """Raises: NoAnswerError, after more than the time that SageMaker gives."""
-        return client.send(self.address, "GET", "/ping", timeout_s=self._limits.ping_s * _PATIENCE)
+        return client.send(
+            self.address,
+            "GET",
+            "/ping",
+            timeout_s=self._limits.ping_s * _PATIENCE,
+            max_bytes=self._limits.answer_bytes,
+        )
 
     def send(
         self,
@@ -49,6 +55,7 @@ class Server:
                 headers=headers,
                 chunked=chunked,
                 timeout_s=self._limits.answer_s,
+                max_bytes=self._limits.answer_bytes,
             )
         except NoAnswerError as error:
             raise BreachError(f"{method} {path} was not answered: {error}{self.describe_end()}") from error
@@ -81,9 +88,12 @@ class Server:
         code = self.program.wait(0)
         return "" if code is None else f"; the program ended with exit code {code}{self.last_lines()}"
 
+    def output(self) -> str:
+        return self.program.output(max_bytes=self._limits.text_bytes)
+
     def last_lines(self) -> str:
         """What it said last, but for the access log of the pings that waited for it."""
-        lines = [line.strip() for line in self.program.output().splitlines()]
+        lines = [line.strip() for line in self.output().splitlines()]
         lines = [line for line in lines if line and "/ping" not in line]
         return f" ({' / '.join(lines[-_LAST_LINES:])[-500:]})" if lines else ""
 

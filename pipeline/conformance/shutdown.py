@@ -103,7 +103,7 @@ def _stop_at_work(subject: Subject, server: Server, sample: Sample) -> Shutdown:
     body, request_s = _find_long_body(server, sample)
     with ThreadPoolExecutor(_CLIENTS + 1) as pool:
         begun, signalled = threading.Event(), threading.Event()
-        half = pool.submit(_send_halves, server, sample, begun, signalled)
+        half = pool.submit(_send_halves, subject, server, sample, begun, signalled)
         begun.wait()
         time.sleep(_SECOND_HALF_AFTER_S)
         requests = [pool.submit(_invoke, server, body, sample.content_type) for _ in range(_CLIENTS)]
@@ -142,7 +142,7 @@ def _invoke(server: Server, body: bytes, content_type: str) -> str | None:
 
 
 def _send_halves(
-    server: Server, sample: Sample, begun: threading.Event, signalled: threading.Event
+    subject: Subject, server: Server, sample: Sample, begun: threading.Event, signalled: threading.Event
 ) -> Reply | str:
     """Sends the second half of a request after the signal; any answer, or why there was none."""
     request = client.render_request(
@@ -150,7 +150,9 @@ def _send_halves(
     )
     middle = len(request) - len(sample.body) // 2 - 1
     try:
-        opened, _ = client.connect(server.address, timeout_s=_HALVES_TIMEOUT_S)
+        opened, _ = client.connect(
+            server.address, timeout_s=_HALVES_TIMEOUT_S, max_bytes=subject.limits.answer_bytes
+        )
         with opened:
             opened.sendall(request[:middle])
             begun.set()

@@ -41,7 +41,8 @@ class Material:
 class Training:
     """A training that has ended. `exit_code` is None where it was ended because its time was over.
 
-    `files` are those in /opt/ml/model, `failure` is the content of /opt/ml/output/failure.
+    `files` are those in /opt/ml/model, `failure` is the content of /opt/ml/output/failure; of a long one the
+    first bytes, of a long `output` the last.
     """
 
     exit_code: int | None
@@ -215,13 +216,13 @@ class Subject:
             limit_s = self.limits.train_s if interrupt is None else self.limits.train_stop_s
             code = program.wait(limit_s)
             seconds = time.monotonic() - started
-            failure = program.read("output/failure")
+            failure = program.read("output/failure", max_bytes=self.limits.text_bytes)
             return Training(
                 code,
                 seconds,
                 tuple(program.files("model")),
                 None if failure is None else failure.decode(errors="replace"),
-                program.output(),
+                program.output(max_bytes=self.limits.text_bytes),
             )
         finally:
             program.remove()
@@ -241,7 +242,7 @@ class Subject:
     def wait_for_output(self, program: Program, *, timeout_s: float) -> None:
         """Returns when the program has written something, has ended, or the time is over."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and not program.output() and program.wait(0) is None:
+        while time.monotonic() < deadline and not program.output(max_bytes=1) and program.wait(0) is None:
             time.sleep(_OUTPUT_POLL_S)
 
     def _launch(self, launch: Launch) -> Program:

@@ -77,7 +77,7 @@ def check_failure_length(subject: Subject) -> str:
         raise NotApplicableError("there is no failure file")
     length, limit = len(done.failure), subject.limits.failure_characters
     if length > limit:
-        raise BreachError(f"{length} characters: the last {length - limit} are not shown")
+        raise BreachError(f"{length} characters were read: none after the first {limit} is shown")
     return f"{length} characters"
 
 

@@ -100,7 +100,12 @@ def spoil_files(folder: Path) -> int:
 def hash_files(folder: Path) -> dict[str, str]:
     """sha256 of every file in the folder, by relative path."""
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): _hash_file(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

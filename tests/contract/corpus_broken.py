@@ -15,11 +15,12 @@ from http.server import HTTPServer
 
 import corpus_server as good
 
-_PINGS = ("ping-in-time", "ping-under-load", "ping-slow-clients")
+_PINGS = ("ping-in-time", "ping-under-load", "ping-large-bodies", "ping-slow-clients")
 # Where connections queue up, some of them end as the kernel pleases.
 _OVERFLOW = (
     "ping-slow-clients",
     "ping-under-load",
+    "ping-large-bodies",
     "concurrent-requests",
     "sigterm-drains",
     "sigterm-half-sent",
@@ -118,6 +119,7 @@ class PingUnderTheLimit(Broken):
 
 class PingBehindPredictions(Broken):
     fails = ("ping-under-load",)
+    may_fail = ("ping-large-bodies",)
 
     class handler(good.Handler):  # noqa: N801 - the attribute that it overrides
         last_s = 0.0
@@ -130,6 +132,60 @@ class PingBehindPredictions(Broken):
             if time.monotonic() - self.last_s < 0.1:
                 time.sleep(1.25)
             super().ping()
+
+
+class PingBehindLargeBodies(Broken):
+    """As one that holds the interpreter's lock while it reads one."""
+
+    fails = ("ping-large-bodies",)
+
+    class handler(good.Handler):  # noqa: N801 - the attribute that it overrides
+        lock = threading.Lock()
+
+        def predict(self, body: bytes) -> None:
+            if len(body) > good.PAYLOAD_BYTES / 2:
+                with self.lock:
+                    time.sleep(2)
+            super().predict(body)
+
+        def ping(self) -> None:
+            with self.lock:
+                super().ping()
+
+
+class DripsAnswers(Broken):
+    """Something of an answer comes all the time, but never all of it."""
+
+    fails = ("answer-in-time", "garbage-body")
+
+    class handler(good.Handler):  # noqa: N801 - the attribute that it overrides
+        def predict(self, _body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            for _ in range(100):
+                self.wfile.write(b"1")
+                time.sleep(0.1)
+
+
+class EndlessAnswers(Broken):
+    fails = ("answer-in-time", "garbage-body")
+
+    class handler(good.Handler):  # noqa: N801 - the attribute that it overrides
+        def predict(self, _body: bytes) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.close_connection = True
+            for _ in range(1000):
+                self.wfile.write(b"1" * 65536)
+
+
+class ParametersNestedDeep(Broken):
+    fails = ("execution-parameters",)
+
+    class handler(good.Handler):  # noqa: N801 - the attribute that it overrides
+        def parameters(self) -> None:
+            self.answer(200, b"[" * 100_000)
 
 
 class DishonestPing(Broken):

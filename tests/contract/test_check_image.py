@@ -40,6 +40,7 @@ LIMITS = Limits(
     batch_bytes=1024**2,
     slow_clients=40,
     load_s=0.3,
+    answer_bytes=1024**2,
     settle_s=0.2,
     watch_s=0.7,
 )

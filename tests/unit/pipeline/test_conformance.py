@@ -141,6 +141,17 @@ def test_a_sample_is_padded_to_the_byte(body: bytes, content_type: str) -> None:
     assert padded.strip() == body.strip()
 
 
+def test_a_sample_is_filled_with_its_rows_to_the_byte() -> None:
+    csv = Sample(b"a,b\n1,2\n", "text/csv").filled(15)
+    body = Sample(b'{"instances": [[1]]}', "application/json").filled(1000)
+
+    assert csv == b"a,b\n1,2\n1,2\n\n\n\n"
+    assert body is not None
+    assert len(body) == 1000
+    assert len(json.loads(body)["instances"]) == 197
+    assert Sample(b"x", "image/png").filled(10) is None
+
+
 def test_rows_of_a_sample_are_repeated() -> None:
     assert Sample(b"a,b\n1,2\n", "text/csv").repeated(3) == b"a,b\n1,2\n1,2\n1,2\n"
     assert json.loads(Sample(b'{"instances": [[1]]}', "application/json").repeated(3)) == {
