@@ -205,7 +205,13 @@ def test_the_workspace_variable_and_a_missing_configuration_never_reach_terrafor
         "TF_IN_AUTOMATION": "1",
         "TF_INPUT": "0",
         "CHECKPOINT_DISABLE": "1",
+        "GOGC": "400",
+        "GOMEMLIMIT": "768MiB",
     }
+
+
+def test_who_calls_says_how_terraform_uses_memory() -> None:
+    assert terraform_environment({"GOGC": "50"}, terraform_rc=None)["GOGC"] == "50"
 
 
 def test_a_missing_terraform_says_what_to_do(tmp_path: Path) -> None:
