@@ -68,7 +68,9 @@ async def _serve(settings: Settings) -> None:
     config.certfile = str(settings.certificate_file)
     config.keyfile = str(settings.key_file)
     config.alpn_protocols = ["http/1.1"]
-    config.keep_alive_timeout = 75
+    # Longer than the 90 s after which Terraform gives an idle connection up: of one that the server ends
+    # while it is taken up again, the answer is lost, and the call is made twice.
+    config.keep_alive_timeout = 600
     config.graceful_timeout = SHUTDOWN_TIMEOUT_S
     config.loglevel = "WARNING"
 
