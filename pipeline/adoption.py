@@ -42,6 +42,13 @@ def find_orphans(aws: Aws, plan: Mapping[str, Any], *, account_id: str) -> list[
     return orphans
 
 
+def find_vanished(plan: Mapping[str, Any], orphans: Sequence[Orphan]) -> list[str]:
+    """Addresses that the state still gives to something that is gone: nothing is imported there."""
+    drifts = plan.get("resource_drift", [])
+    gone = {drift["address"] for drift in drifts if drift["change"]["actions"] == ["delete"]}
+    return [orphan.address for orphan in orphans if orphan.address in gone]
+
+
 def render_imports(orphans: Sequence[Orphan]) -> dict[str, Any]:
     """The import blocks, as a Terraform file in JSON."""
     return {"import": [{"to": orphan.address, "id": orphan.id} for orphan in orphans]}

@@ -26,7 +26,6 @@ from pipeline.stack import (
     forget_stack,
     make_plan,
     plan_folder,
-    read_basis,
     save_outputs,
     state_bucket,
 )
@@ -68,8 +67,7 @@ def run_bootstrap(
     terraform = copy.open_local() if copy.is_local else copy.open_remote()
     folder = plan_folder(workshop.settings, BOOTSTRAP)
     clear_plan(folder)
-    basis = read_basis(workshop, BOOTSTRAP, s3=aws.client("s3"))
-    manifest = make_plan(workshop, aws, terraform, stack=BOOTSTRAP, basis=basis)
+    manifest = make_plan(workshop, aws, terraform, stack=BOOTSTRAP)
     if not apply:
         return manifest
     check_verdict(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.adoption import Orphan, find_orphans, render_imports
+from pipeline.adoption import Orphan, find_orphans, find_vanished, render_imports
 from pipeline.aws import Aws
 from pipeline.errors import PlanError, UsageError
 from pipeline.once import read_object
@@ -142,13 +142,10 @@ def plan_stack(workshop: Workshop, aws: Aws, stack: Stack) -> Manifest:
     terraform = open_stack(
         workshop, stack, images=read_images(workshop.settings) if stack.environment else {}
     )
-    # Before the plan: what changes the state from here on makes the plan one that is not applied.
-    basis = read_basis(workshop, stack, s3=aws.client("s3"))
-    if stack.environment and not basis.state_lineage:
+    if stack.environment and not read_basis(workshop, stack, s3=aws.client("s3")).state_lineage:
         # A workspace that an older account's folder has chosen already is not made by choosing it again.
         terraform.touch_state()
-        basis = read_basis(workshop, stack, s3=aws.client("s3"))
-    manifest = make_plan(workshop, aws, terraform, stack=stack, basis=basis, inputs=inputs)
+    manifest = make_plan(workshop, aws, terraform, stack=stack, inputs=inputs)
     store = plan_store(workshop.settings, workshop.account_id, s3=aws.client("s3"))
     store.publish(plan_folder(workshop.settings, stack), manifest)
     return manifest
@@ -160,17 +157,21 @@ def make_plan(
     terraform: Terraform,
     *,
     stack: Stack,
-    basis: Basis,
     inputs: Sequence[Path] = (),
 ) -> Manifest:
     """Saves a plan, what policy says of it, and what both were made from."""
     folder = plan_folder(workshop.settings, stack)
+    # Before the plan: what changes the state from here on makes the plan one that is not applied.
+    basis = read_basis(workshop, stack, s3=aws.client("s3"))
     changes = terraform.plan(folder.plan)
     representation = terraform.show_plan(folder.plan)
     orphans: list[Orphan] = []
     # What is in a network can be found when the network's own id is known: again until there is no more.
     while found := find_orphans(aws, representation, account_id=workshop.account_id):
         workshop.report(f"{stack.name}: taking over what an earlier apply left: {_list_ids(found)}")
+        if vanished := find_vanished(representation, found):
+            terraform.forget(vanished)
+            basis = read_basis(workshop, stack, s3=aws.client("s3"))
         orphans += found
         with _copy_with_imports(terraform, orphans) as importing:
             changes = importing.plan(folder.plan)

@@ -87,6 +87,10 @@ class Terraform:
         """Makes the workspace's state where there is none yet, as every command but `workspace` does."""
         self._run("state pull")
 
+    def forget(self, addresses: Iterable[str]) -> None:
+        """Takes addresses out of the state; what they stood for stays as it is."""
+        self._run("state rm", *addresses)
+
     def plan(self, out: Path) -> tuple[Change, ...]:
         """Saves a plan at `out`; what it would change, empty when nothing."""
         changes: list[Change] = []
@@ -171,7 +175,7 @@ class Terraform:
 
     def _start(self, command: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
         composer = CommandComposer(working_dir=str(self.root), terraform_bin_path=str(self.binary))
-        flags = {} if command in ("state pull", "workspace select") else {"no_color": IsFlagged}
+        flags = {} if command in ("state pull", "state rm", "workspace select") else {"no_color": IsFlagged}
         line = composer.generate_cmd_string(command, *arguments, **flags, **options)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         try:

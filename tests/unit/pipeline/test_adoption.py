@@ -4,7 +4,7 @@ from typing import Any
 
 from fake_aws import Client, FakeAws
 
-from pipeline.adoption import Orphan, find_orphans, render_imports
+from pipeline.adoption import Orphan, find_orphans, find_vanished, render_imports
 
 ACCOUNT = "123456789012"
 TAGS = {"Project": "mlops", "Environment": "staging", "ManagedBy": "terraform"}
@@ -126,3 +126,12 @@ def test_what_is_only_changed_or_deleted_is_not_looked_for() -> None:
     resource["change"]["actions"] = ["delete", "create"]
 
     assert find(FakeAws(), resource) == []
+
+
+def test_an_address_whose_thing_is_gone_has_to_be_forgotten_before_an_import() -> None:
+    drift = {"address": "aws_kms_key.this", "change": {"actions": ["delete"]}}
+    changed = {"address": "aws_vpc.this", "change": {"actions": ["update"]}}
+    orphans = [Orphan("aws_kms_key.this", "2"), Orphan("aws_vpc.this", "vpc-2")]
+
+    assert find_vanished({"resource_drift": [drift, changed]}, orphans) == ["aws_kms_key.this"]
+    assert find_vanished({}, orphans) == []
