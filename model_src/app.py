@@ -143,9 +143,9 @@ class ModelApp:
                 return Reply(200, JSON, self._describe(path, model))
             _check_transfer(length, headers.get("transfer-encoding"), self._options.max_body_bytes)
             exchange = self._negotiate(
-                headers.get("content-type"),
-                ", ".join(headers.get_all("accept")),
-                encoding=headers.get("content-encoding"),
+                _read_header(headers, "content-type"),
+                ", ".join(headers.get_all("accept")) or _read_header(headers, "accept"),
+                encoding=_read_header(headers, "content-encoding"),
                 default_accept=self._options.accept,
             )
         except RequestError:
@@ -197,6 +197,14 @@ class ModelApp:
                 "MaxPayloadInMB": max(1, min(megabytes, MAX_PAYLOAD_MB // workers)),
             }
         )
+
+
+def _read_header(headers: Any, name: str) -> str | None:
+    """The header's text. Raises: RequestError for one that is there, but not for granian."""
+    value: str | None = headers.get(name)
+    if value is None and name in headers:
+        raise RequestError(400, f"The header {name} holds other characters than ASCII's visible ones.")
+    return value
 
 
 def _check_transfer(length: str | None, coding: str | None, max_bytes: int) -> None:

@@ -8,6 +8,7 @@ scaling, one-hot) is in the ONNX graph.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, get_args
@@ -104,7 +105,7 @@ def encode_text(feature: Feature, cells: Sequence[str]) -> Numbers:
     except ValueError:
         numbers = np.array([_number_from(cell, row) for row, cell in enumerate(cells)], dtype=np.float64)
     missing = np.array([not cell for cell in cells], dtype=bool)
-    if np.isnan(numbers).sum() != missing.sum() or any("_" in cell for cell in cells):
+    if np.isnan(numbers).sum() != missing.sum() or not _is_plain("".join(cells)):
         for row, cell in enumerate(cells):
             _number_from(cell, row)
     return _checked(feature, numbers, missing)
@@ -113,10 +114,14 @@ def encode_text(feature: Feature, cells: Sequence[str]) -> Numbers:
 def encode_values(feature: Feature, values: Sequence[object]) -> Numbers:
     """The column for JSON values: shape (n_rows,), finite or NaN; null is a missing value.
 
+    Text counts without the blanks around it, as in CSV.
+
     Raises: CellError for the first value that is not what the feature holds.
     """
     if feature.type == "category":
-        return _encode_categories(feature, values)
+        return _encode_categories(
+            feature, [value.strip() if isinstance(value, str) else value for value in values]
+        )
     for row, value in enumerate(values):
         if value is not None and type(value) not in (int, float):
             raise CellError(row, f"{_shown(value)} is not a number")
@@ -138,14 +143,21 @@ def _number_from(cell: str, row: int) -> float:
     if not cell:
         return float("nan")
     try:
-        number = float(cell.replace("_", "?"))  # Python reads 1_000; nobody else does
+        number = float(cell) if _is_plain(cell) else None
     except ValueError:
-        raise CellError(row, f"{_shown(cell)} is not a number") from None
+        number = None
+    if number is None:
+        raise CellError(row, f"{_shown(cell)} is not a number")
     if not np.isfinite(number):
         raise CellError(
             row, f"{_shown(cell)} is not a finite number; leave the cell empty for a missing value"
         )
     return number
+
+
+def _is_plain(text: str) -> bool:
+    """Whether all numbers in it are read alike by everybody; Python alone takes 1_000 and Arabic digits."""
+    return text.isascii() and "_" not in text
 
 
 def _checked(feature: Feature, numbers: Numbers, missing: NDArray[np.bool_]) -> Numbers:
@@ -190,5 +202,5 @@ def _code(feature: Feature, codes: Mapping[str, float], value: object, row: int)
 def _shown(value: object) -> str:
     if isinstance(value, list | dict):
         return "a list" if isinstance(value, list) else "an object"
-    text = repr(value)
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

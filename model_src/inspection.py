@@ -7,6 +7,7 @@ them into ONNX Runtime and asks for answers; what goes wrong there, even a crash
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import mmap
 import os
 import resource
@@ -27,6 +28,7 @@ from model_src.predictor import load_predictor
 
 TRIAL_ROWS: Final = 1000  # so that a model which needs much memory per row is noticed
 _MAX_REASON_BYTES = 4000
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h
 _ROUNDING = 1e-5  # of a probability in 32 bits
 
 
@@ -51,16 +53,26 @@ def inspect_artefact(artefact: Artefact, limits: Limits = Limits()) -> None:
 def run_limited(work: Callable[[], None], limits: Limits, *, size_bytes: int) -> None:
     """Runs `work` in a child process, forked so that it has every library already.
 
+    The child ends with this process, or when this one waits no longer.
+
     Raises: ArtefactError if the child raised one, or did not end by itself.
     """
     reader, writer = os.pipe()
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _live(work, limits, size_bytes=size_bytes, reason_to=writer)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        reason = stream.read().decode("utf-8", errors="replace")
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        _live(work, limits, size_bytes=size_bytes, reason_to=writer, parent=parent)
+    try:
+        os.close(writer)
+        with os.fdopen(reader, "rb") as stream:
+            reason = stream.read().decode("utf-8", errors="replace")
+        status = os.waitpid(pid, 0)[1]
+    except BaseException:  # such as the SystemExit that a handler of SIGTERM raises
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        raise
+    code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return
     raise ArtefactError(reason or f"Trying out the model ended with {_ending(code, limits)}.")
@@ -99,9 +111,12 @@ def check_answers(answers: Matrix, card: Card) -> None:
         )
 
 
-def _live(work: Callable[[], None], limits: Limits, *, size_bytes: int, reason_to: int) -> NoReturn:
+def _live(
+    work: Callable[[], None], limits: Limits, *, size_bytes: int, reason_to: int, parent: int
+) -> NoReturn:
     """The child's whole life; its parent's code is never returned to."""
     try:
+        _end_with(parent)
         _limit(limits, size_bytes)
         work()
         os._exit(0)
@@ -111,6 +126,17 @@ def _live(work: Callable[[], None], limits: Limits, *, size_bytes: int, reason_t
         os.write(reason_to, reason.encode("utf-8", errors="replace")[:_MAX_REASON_BYTES])
     finally:
         os._exit(1)
+
+
+def _end_with(parent: int) -> None:
+    """Has the kernel kill this process when its parent has been killed; only Linux can.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
 
 
 def _limit(limits: Limits, size_bytes: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +14,9 @@ JSON_LINES: Final = "application/jsonlines"
 TYPES: Final = (JSON, CSV, JSON_LINES)
 
 MAX_HEADER_CHARACTERS: Final = 1024  # InvokeEndpoint's own limit for ContentType and Accept
+_QUOTED = r'"(?:[^"\\]|\\.)*"?'
+_BETWEEN_COMMAS = re.compile(rf'(?:[^",]|{_QUOTED})+')
+_BETWEEN_SEMICOLONS = re.compile(rf'(?:[^";]|{_QUOTED})+')
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 
 
@@ -70,7 +74,7 @@ def sent_type(header: str | None) -> str:
 
 def _answered(accept: str, sent: str) -> tuple[str, str | None]:
     """The offered type of the highest quality; then what the header names first, then what was sent."""
-    ranges = [_range(part, position) for position, part in enumerate(accept.split(","))]
+    ranges = [_range(part, position) for position, part in enumerate(_BETWEEN_COMMAS.findall(accept))]
     offers: list[tuple[float, int, int, str, str | None]] = []
     for rank, offered in enumerate((sent, *(name for name in TYPES if name != sent))):
         matching = [(level, each) for each in ranges if (level := _specificity(each.name, offered))]
@@ -108,6 +112,6 @@ def _specificity(name: str, offered: str) -> int:
 
 def _split(text: str) -> tuple[str, dict[str, str]]:
     """The name in front of the parameters, and the parameters."""
-    name, *rest = text.split(";")
+    name, *rest = _BETWEEN_SEMICOLONS.findall(text) or [""]
     pairs = (part.partition("=") for part in rest)
     return name.strip().lower(), {key.strip().lower(): value.strip().strip('"') for key, _, value in pairs}

@@ -20,7 +20,7 @@ from model_src.artefact import Card
 from model_src.contract import Label
 from model_src.encoding import Matrix
 from model_src.errors import RequestError
-from model_src.media import CSV, JSON
+from model_src.media import CSV, JSON, JSON_LINES
 
 CLASSIFICATION_OUTPUTS: Final = ("predicted_label", "probability", "probabilities", "labels")
 REGRESSION_OUTPUTS: Final = ("predicted_label",)
@@ -54,18 +54,19 @@ def render_predictions(answers: Matrix, card: Card, *, accept: str, outputs: Seq
     if not _all_finite(answers):
         row = int(np.argmin(np.isfinite(answers).reshape(len(answers), -1).all(axis=1)))
         raise RequestError(400, f"Instance {row} has no finite prediction; its values are too large.")
-    parts = [answers[start : start + PART_ROWS] for start in range(0, len(answers), PART_ROWS)]
-    if accept == CSV:
-        render = partial(_render_chosen_csv, outputs=outputs) if outputs else _render_csv
-        return b"".join([render(part, card) for part in parts])
-    predict = partial(_chosen, outputs=outputs) if outputs else _predictions
-    lists = [orjson.dumps(predict(part, card))[1:-1] for part in parts]
-    if accept == JSON:
-        lists[0] = b'{"predictions":[' + lists[0]
-        lists[-1] += b"]}"
-        return b",".join(lists)
-    # No string holds a quote without a backslash, so these are the ends of lines.
-    return b"".join([each.replace(b'},{"', b'}\n{"') + b"\n" for each in lists])
+    render = partial(_RENDERERS[accept], card=card, outputs=outputs)
+    start, between, end = (b'{"predictions":[', b",", b"]}") if accept == JSON else (b"", b"", b"")
+    if len(answers) <= PART_ROWS:
+        return start + render(answers) + end
+    # One buffer that grows: a list of parts and what is joined of it would be the answer twice.
+    whole = io.BytesIO()
+    whole.write(start)
+    for first in range(0, len(answers), PART_ROWS):
+        if first:
+            whole.write(between)
+        whole.write(render(answers[first : first + PART_ROWS]))
+    whole.write(end)
+    return whole.getvalue()
 
 
 def _all_finite(answers: Matrix) -> bool:
@@ -77,6 +78,16 @@ def _all_finite(answers: Matrix) -> bool:
 def render_error(reason: str) -> bytes:
     """A refusal's body."""
     return orjson.dumps({"error": reason})
+
+
+def _render_objects(answers: Matrix, card: Card, outputs: Sequence[str]) -> bytes:
+    """JSON objects with commas between them."""
+    return orjson.dumps(_chosen(answers, card, outputs) if outputs else _predictions(answers, card))[1:-1]
+
+
+def _render_lines(answers: Matrix, card: Card, outputs: Sequence[str]) -> bytes:
+    # No string holds a quote without a backslash, so these are the ends of objects.
+    return _render_objects(answers, card, outputs).replace(b'},{"', b'}\n{"') + b"\n"
 
 
 def _predictions(answers: Matrix, card: Card) -> list[dict[str, Any]]:
@@ -105,7 +116,9 @@ def _output(name: str, answers: Matrix, card: Card) -> Iterable[Any]:
     return list(answers.tolist()) if name == "probabilities" else [list(card.classes)] * len(answers)
 
 
-def _render_csv(answers: Matrix, card: Card) -> bytes:
+def _render_csv(answers: Matrix, card: Card, outputs: Sequence[str]) -> bytes:
+    if outputs:
+        return _render_chosen_csv(answers, card, outputs)
     if card.classes:
         lines = _csv_lines(card.classes)
         return b"".join([lines[best] for best in answers.argmax(axis=1).tolist()])
@@ -130,3 +143,6 @@ def _csv_lines(classes: tuple[Label, ...]) -> list[bytes]:
 
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',"\r\n') else cell
+
+
+_RENDERERS: Final = {JSON: _render_objects, JSON_LINES: _render_lines, CSV: _render_csv}

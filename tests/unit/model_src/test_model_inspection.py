@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -264,6 +265,30 @@ def crash() -> NoReturn:
 def test_a_child_that_does_not_end_well_refuses(work: Any, limits: Limits, reason: str) -> None:
     with pytest.raises(ArtefactError, match=reason):
         run_limited(work, limits, size_bytes=0)
+
+
+PARENT = """
+import os, signal, sys, time
+from model_src.inspection import Limits, run_limited
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as the server does while it loads
+run_limited(lambda: (print(os.getpid(), flush=True), time.sleep(600)), Limits(), size_bytes=0)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_child_ends_with_its_parent(number: int) -> None:
+    if number == signal.SIGKILL and sys.platform != "linux":
+        pytest.skip("only Linux can")
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    child = int(parent.stdout.readline())
+
+    parent.send_signal(number)
+    try:
+        parent.communicate(timeout=60)  # until nobody has the pipe any more
+    except subprocess.TimeoutExpired:
+        os.kill(child, signal.SIGKILL)
+        raise
 
 
 def test_a_child_leaves_no_file(tmp_path: Path) -> None:

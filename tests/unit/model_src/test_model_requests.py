@@ -262,3 +262,23 @@ def test_exact_ways_are_those_of_the_dataset() -> None:
     values = encode_values(NUMBERS[0], [1.5, None])
 
     assert np.array_equal(text, values, equal_nan=True)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("header", ["", "c,b,a"])
+def test_a_csv_body_is_read_part_by_part(end: str, header: str) -> None:
+    """However its lines end, and whatever blank ones it has: in one go, /ping would wait until it is read."""
+    rows = [f"{i / 7},{i},{-i}" for i in range(100)]
+    body = end.join(([header] if header else []) + [*rows, "", "", ""] * 2).encode()
+    read: list[int] = []
+
+    class Counting(Parts):
+        def _read_part(self, text: bytes, order: list[int] | None) -> Any:
+            read.append(len(text))
+            return super()._read_part(text, order)
+
+    matrix = Counting(NUMBERS).parse(CSV, body)
+
+    assert np.array_equal(matrix, RequestParser(NUMBERS).parse(CSV, body))
+    assert matrix.shape == (200, 3)
+    assert max(read) < 50

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import os
 import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ import numpy as np
 import orjson
 import pytest
 from model_examples import AS_CLASSIFICATION, encode, random_data, read_example
+from ports import free_port
 
 from model_src.app import MEBIBYTE, ModelApp, Options
 from model_src.artefact import Artefact, write_artefact
@@ -24,7 +29,7 @@ from model_src.encoding import Feature
 from model_src.errors import RequestError
 from model_src.media import CSV, JSON, JSON_LINES, negotiate
 from model_src.request import RequestParser
-from model_src.response import render_predictions
+from model_src.response import PART_ROWS, render_predictions
 from model_src.server import check_port, give_up_root, load_model, read_settings
 from model_src.training import fit_artefact
 
@@ -33,10 +38,13 @@ ROW = '{"area": 50, "rooms": 2, "heating": "gas", "district": "north"}'
 
 
 class Headers(dict[str, str]):
-    """Granian's headers; of one that was sent in several lines, the lines are split by "; then "."""
+    """Granian's headers, which give ASCII only; the lines of one sent in several are split by "; then "."""
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self and self[name].isascii() else default
 
     def get_all(self, name: str) -> list[str]:
-        return self[name].split("; then ") if name in self else []
+        return self[name].split("; then ") if self.get(name) is not None else []
 
 
 @dataclass
@@ -215,6 +223,7 @@ def test_csv_is_answered_with_a_label_a_line(app: ModelApp) -> None:
         ' "data": [["north", 50, 2, "gas"]]}}',
         '{"instances": [{"features": [50, 2, "gas", "north"]}]}',
         '[[50.0, 2, "gas", "north"]]',
+        '[[50, 2, " gas", "north\\t"]]',
     ],
 )
 def test_every_form_of_a_request_is_the_same_request(app: ModelApp, body: str) -> None:
@@ -236,7 +245,7 @@ def test_json_lines_are_answered_line_by_line(app: ModelApp) -> None:
     ("body", "reason"),
     [
         ("\n \n", "The body is empty"),
-        (f"{ROW}\n[1,\n2]", "Line 2 is not JSON"),
+        (f"{ROW}\n[1,\n2]", "Line 2 is not JSON: unexpected end of data at column 4."),
         ("[1], [2]", "Line 1 is not JSON"),
         ('{"area": 1, "area": 2, "district": "x"}', "has the key 'area' twice"),
         ("3", "Instance 0 is neither a list of values nor an object"),
@@ -348,6 +357,7 @@ def test_a_body_that_broke_off_is_not_answered_as_if_it_were_whole(app: ModelApp
         ("  \n", "The body is empty"),
         ("[]", "There are no instances"),
         ("{", "The body is not JSON"),
+        ("[\n1,]", "The body is not JSON: trailing comma is not allowed at line 2, column 2."),
         ("3", "The instances are not a list"),
         ("{}", "an object, but not one with one of instances, inputs,"),
         ('{"instances": [], "more": 1}', "not one with one of instances"),
@@ -365,7 +375,7 @@ def test_a_body_that_broke_off_is_not_answered_as_if_it_were_whole(app: ModelApp
         (f'[{ROW}, {{"areas": 1}}]', "Instance 1 has an unknown column 'areas'"),
         (f'[{ROW}, {{"area": 1}}]', "Instance 1, column 'district': a value is missing"),
         ('[["50", 2, "gas", "north"]]', "Instance 0, column 'area': '50' is not a number"),
-        ('[[true, 2, "gas", "north"]]', "column 'area': True is not a number"),
+        ('[[true, 2, "gas", "north"]]', "column 'area': true is not a number"),
         ('[[[1], 2, "gas", "north"]]', "column 'area': a list is not a number"),
         ('[[NaN, 2, "gas", "north"]]', "The body is not JSON"),
         ('[[1e999, 2, "gas", "north"]]', "The body is not JSON"),
@@ -393,6 +403,8 @@ def test_a_wrong_json_body_is_refused_with_its_reason(app: ModelApp, body: str |
         ("50,2,gas,north\n50,2\n", "Instance 1 has 2 values"),
         ("50,2,gas,north\nmany,2,gas,north\n", "Instance 1, column 'area': 'many' is not a number"),
         ("nan,2,gas,north", "column 'area': 'nan' is not a finite number"),
+        ("٣,2,gas,north", "column 'area': '٣' is not a number"),
+        ("1_0,2,gas,north", "column 'area': '1_0' is not a number"),
         (",2,gas,north", "column 'area': a value is missing"),
         ('50,2,"gas,north', "The body is not CSV"),
         (b"\xff,2,gas,north", "The body is not UTF-8 text"),
@@ -410,6 +422,14 @@ def test_a_wrong_csv_body_is_refused_with_its_reason(app: ModelApp, body: str | 
     [
         (Ask(headers={"content-type": "application/x-npy"}), 415, "send application/json or text/csv or"),
         (Ask(headers={}), 415, "Content-Type is not given"),
+        (Ask(headers={"content-type": "text/csv\xe9"}), 400, "content-type holds other characters"),
+        (Ask(headers={"content-type": JSON, "accept": "\xe9"}), 400, "accept holds other characters"),
+        (
+            Ask(headers={"content-type": JSON, "content-encoding": "\xe9"}),
+            400,
+            "content-encoding holds other characters",
+        ),
+        (Ask(headers={"content-type": JSON, "accept": f'{CSV};output="a,b"'}), 406, "no output 'a'"),
         (Ask(headers={"content-type": JSON, "accept": "image/png"}), 406, "Accept is image/png"),
         (Ask(headers={"content-type": JSON, "content-length": str(MAX_BODY_BYTES + 1)}), 413, "larger than"),
         (Ask(body=b" " * (MAX_BODY_BYTES + 1)), 413, "larger than"),
@@ -433,6 +453,10 @@ def test_a_wrong_csv_body_is_refused_with_its_reason(app: ModelApp, body: str | 
     ids=[
         "npy",
         "no-type",
+        "type-beyond-ascii",
+        "accept-beyond-ascii",
+        "encoding-beyond-ascii",
+        "output-in-quotes",
         "accept",
         "declared-size",
         "chunked-size",
@@ -474,6 +498,9 @@ def test_a_wrong_request_is_refused_with_its_status(
         ("*", JSON, JSON),
         ("text/html, *; q=.2", CSV, CSV),
         ("application/json;q=0, */*", CSV, CSV),
+        ('image/png;a=", text/csv", application/jsonlines', CSV, JSON_LINES),
+        ("", CSV, CSV),
+        (" , ;q=1", CSV, CSV),
     ],
 )
 def test_accept_chooses_the_form_of_the_answer(accept: str | None, sent: str, answered: str) -> None:
@@ -497,6 +524,20 @@ def test_an_answer_that_is_not_finite_is_refused(artefact: Artefact) -> None:
 
     with pytest.raises(RequestError, match="Instance 1 has no finite prediction"):
         render_predictions(answers, artefact.card, accept=JSON)
+
+
+def test_many_predictions_are_written_part_by_part_as_few_are(artefact: Artefact) -> None:
+    answers = np.eye(3, dtype=np.float32)[np.arange(2 * PART_ROWS + 1) % 3]
+
+    whole = {
+        kind: render_predictions(answers, artefact.card, accept=kind) for kind in (JSON, JSON_LINES, CSV)
+    }
+
+    objects = orjson.loads(render_predictions(answers[:3], artefact.card, accept=JSON))["predictions"]
+    expected = [objects[i % 3] for i in range(len(answers))]
+    assert orjson.loads(whole[JSON]) == {"predictions": expected}
+    assert [orjson.loads(line) for line in whole[JSON_LINES].splitlines()] == expected
+    assert whole[CSV].decode().splitlines() == [each["label"] for each in expected]
 
 
 def test_values_and_labels_with_commas_are_written_whole(artefact: Artefact) -> None:
@@ -596,6 +637,43 @@ def test_a_port_that_is_taken_ends_the_server() -> None:
 def test_a_setting_that_is_none_ends_the_server_with_its_name(variable: str, value: str) -> None:
     with pytest.raises(SystemExit, match=f"{variable} is '{value}'; it must be a whole number"):
         read_settings({variable: value}, cpus=1)
+
+
+SERVER = """
+import multiprocessing
+multiprocessing.set_start_method("spawn")  # as a later Python may do by default
+from model_src.server import main
+raise SystemExit(main())
+"""
+
+
+def test_workers_are_forked_whatever_python_does_by_default(tmp_path: Path) -> None:
+    """Only a worker that is forked has the model, or the reason for having none."""
+    port = free_port()
+    environ = {
+        **os.environ,
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "SM_MODEL_DIR": str(tmp_path),
+    }
+    server = subprocess.Popen([sys.executable, "-c", SERVER], env=environ, stdout=subprocess.DEVNULL)
+    try:
+        while b"cannot be loaded" not in read_ping(port):
+            assert server.poll() is None
+            time.sleep(0.05)
+    finally:
+        server.terminate()
+        assert server.wait(timeout=60) == 0
+
+
+def read_ping(port: int) -> bytes:
+    """The answer's body; nothing while nobody listens."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        try:
+            connection.request("GET", "/ping")
+            return connection.getresponse().read()
+        except OSError:
+            return b""
 
 
 def test_an_output_that_the_model_has_not_ends_the_server(artefact: Artefact, tmp_path: Path) -> None:
