@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,6 +34,7 @@ class Exchange:
 class _Range:
     """One part of an Accept header."""
 
+    text: str
     name: str
     quality: float
     output: str | None
@@ -55,9 +57,10 @@ def negotiate(
     sent = sent_type(content_type)
     if encoding and encoding.strip().lower() != "identity":
         raise RequestError(415, f"The body's Content-Encoding is {encoding[:100]}; send it as it is.")
-    if default_accept and (accept or "*/*").strip() in ("*/*", "*"):
-        accept = default_accept
-    answered, output = _answered(accept or "*/*", sent)
+    ranges = _ranges(accept or "*/*")
+    if default_accept and all(each.name == "*/*" and each.quality and not each.output for each in ranges):
+        ranges = _ranges(default_accept)
+    answered, output = _answered(ranges, sent)
     return Exchange(sent, answered, output)
 
 
@@ -72,9 +75,12 @@ def sent_type(header: str | None) -> str:
     return name
 
 
-def _answered(accept: str, sent: str) -> tuple[str, str | None]:
+def _ranges(accept: str) -> list[_Range]:
+    return [_range(part, position) for position, part in enumerate(_BETWEEN_COMMAS.findall(accept))]
+
+
+def _answered(ranges: Sequence[_Range], sent: str) -> tuple[str, str | None]:
     """The offered type of the highest quality; then what the header names first, then what was sent."""
-    ranges = [_range(part, position) for position, part in enumerate(_BETWEEN_COMMAS.findall(accept))]
     offers: list[tuple[float, int, int, str, str | None]] = []
     for rank, offered in enumerate((sent, *(name for name in TYPES if name != sent))):
         matching = [(level, each) for each in ranges if (level := _specificity(each.name, offered))]
@@ -84,6 +90,7 @@ def _answered(accept: str, sent: str) -> tuple[str, str | None]:
         if best.quality > 0:
             offers.append((-best.quality, best.position, rank, offered, best.output))
     if not offers:
+        accept = ", ".join(each.text for each in ranges)
         raise RequestError(406, f"Accept is {accept}; this model answers {', '.join(TYPES)}.")
     *_, answered, output = min(offers, key=lambda offer: offer[:3])
     return answered, output
@@ -98,7 +105,7 @@ def _range(part: str, position: int) -> _Range:
     if not 0 <= quality <= 1:
         raise RequestError(400, f"Accept has a quality that is none: {part.strip()}.")
     name = "*/*" if name in ("", "*") else name  # Java's own client has long sent the bare asterisk
-    return _Range(name, quality, parameters.get("output"), position)
+    return _Range(part.strip(), name, quality, parameters.get("output"), position)
 
 
 def _specificity(name: str, offered: str) -> int:

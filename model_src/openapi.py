@@ -10,6 +10,8 @@ from model_src.media import CSV, JSON, JSON_LINES, TYPES
 from model_src.response import offered_outputs
 
 _ERROR = {"$ref": "#/components/schemas/Error"}
+_TEXT = {"type": "string", "pattern": r"\S"}
+_BLANK = {"type": "string", "pattern": r"^\s*$", "description": "A missing value, too."}
 _REFUSALS = {
     "400": "The body is not what the model takes; the reason names instance and column.",
     "406": "Accept names no form that can be answered.",
@@ -85,25 +87,25 @@ def _schemas(card: Card) -> dict[str, Any]:
         "type": "object",
         "required": ["columns", "data"],
         "properties": {
-            "columns": {"const": list(by_name), "description": "In any order; data's is the same."},
+            "columns": {
+                "const": list(by_name),
+                "description": "Any order is taken, too, in which the rows of data then are.",
+            },
             "data": {"type": "array", "minItems": 1, "items": row},
             "index": {},  # whatever it is, it is not read
         },
         "additionalProperties": False,
     }
+    by_column = {
+        "type": "object",
+        "properties": by_name,
+        "required": needed,
+        "additionalProperties": False,
+    }
+    forms = [row, by_column] if "features" in by_name else [row, by_column, _wrapped("features", row)]
     return {
         "Error": {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}},
-        "Instance": {
-            "oneOf": [
-                row,
-                {
-                    "type": "object",
-                    "properties": by_name,
-                    "required": needed,
-                    "additionalProperties": False,
-                },
-            ]
-        },
+        "Instance": {"oneOf": forms},
         "Request": {
             "oneOf": [
                 instances,
@@ -129,8 +131,9 @@ def _wrapped(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 def _cell(feature: Feature) -> dict[str, Any]:
     schema: dict[str, Any]
     if feature.type == "category":
-        schema = {"enum": list(feature.categories)} if feature.closed else {"type": "string", "minLength": 1}
-    elif feature.allowed:
+        schema = {"enum": list(feature.categories)} if feature.closed else _TEXT
+        return {"anyOf": [schema, {"type": "null"}, _BLANK]} if feature.missing else schema
+    if feature.allowed:
         schema = {"enum": list(feature.allowed)}
     else:
         largest = LARGEST_INTEGER if feature.type == "integer" else LARGEST_NUMBER

@@ -297,6 +297,8 @@ def test_a_client_without_a_wish_gets_the_default_that_sagemaker_names(
 
     assert ask(app, Ask())[1] == CSV
     assert ask(app, Ask(headers={"content-type": JSON, "accept": "*"}))[1] == CSV
+    assert ask(app, Ask(headers={"content-type": JSON, "accept": "*/*;q=0.8"}))[1] == CSV
+    assert ask(app, Ask(headers={"content-type": JSON, "accept": "image/*, */*;q=0.8"}))[1] == JSON
     assert ask(app, Ask(headers={"content-type": JSON, "accept": JSON}))[1] == JSON
 
 
