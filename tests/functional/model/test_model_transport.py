@@ -152,11 +152,22 @@ class TestOneServer:
             (b"Content-Length: -1\r\n", 400),
             (b"Content-Length: many\r\n", 400),
             (b"X: " + b"a" * MEBIBYTE + b"\r\n", 431),
+            (b"X: a\r\n" * 99, 431),
         ],
-        ids=["negative", "words", "long"],
+        ids=["negative", "words", "long", "many"],
     )
-    def test_headers_that_are_none_are_refused(self, headers: bytes, status: int) -> None:
-        assert exchange(POST + headers + b"\r\n")[0] == status
+    def test_headers_that_are_none_are_refused_without_a_word(self, headers: bytes, status: int) -> None:
+        assert exchange(POST + headers + b"\r\n") == (status, b"")
+
+    @pytest.mark.parametrize("name", ["Content-Type", "Accept", "Content-Encoding"])
+    def test_a_header_beyond_ascii_is_refused_by_its_name(self, name: str) -> None:
+        head, _, rest = WHOLE.partition(b"Content-Type: text/csv\r\n")
+        others = b"" if name == "Content-Type" else b"Content-Type: text/csv\r\n"
+
+        status, answer = exchange(head + others + name.encode() + b": text/\xc3\xa9\r\n" + rest)
+
+        assert status == 400
+        assert json.loads(answer)["error"].startswith(f"The header {name.lower()} holds other characters")
 
     def test_a_body_that_ends_too_soon_is_refused(self) -> None:
         with connect() as connection:
