@@ -52,7 +52,7 @@ async def _serve(settings: Settings) -> None:
     from hypercorn.config import Config
     from ministack import app as ministack_app
 
-    from localaws import decisions, mends
+    from localaws import decisions, mends, whole_answers
     from localaws.gateway import route
     from localaws.services import Services
 
@@ -62,6 +62,7 @@ async def _serve(settings: Settings) -> None:
     decisions.install(settings.decisions_file, settings.decisions)
     services = Services(settings)
     mends.apply()
+    whole_answers.install()
 
     config = Config()
     config.bind = [f"{HOST}:{settings.port}"]

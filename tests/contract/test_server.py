@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -318,3 +319,19 @@ def test_memory_stays_small_when_every_service_is_used(settings: Settings) -> No
     pid = settings.pid_file.read_text().strip()
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "VmRSS" in line)
     assert int(line.split()[1]) < 200 * 1024
+
+
+def test_an_answer_comes_in_one_piece(settings: Settings) -> None:
+    """A TLS socket gives at most one record at a time: the first one must hold the whole answer."""
+    assert up(settings).returncode == 0
+    trusted = ssl.create_default_context(cafile=str(settings.ca_file))
+    request = b"GET /_ministack/health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with (
+        socket.create_connection(("127.0.0.1", settings.port)) as plain,
+        trusted.wrap_socket(plain, server_hostname="127.0.0.1") as secured,
+    ):
+        for _ in range(2):
+            secured.sendall(request)
+            head, _, body = secured.recv(65_536).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            assert json.loads(body)
