@@ -168,11 +168,12 @@ def name_resource(check: Mapping[str, Any]) -> str:
 
 
 def describe(check: Mapping[str, Any]) -> Failure:
-    details = f" ({'; '.join(check['details'])})" if check.get("details") else ""
+    # What checkov says of it, or else where it looked.
+    details = check.get("details") or (check.get("check_result") or {}).get("evaluated_keys") or []
     return Failure(
         check["check_id"],
         name_resource(check),
-        f"{check['check_name']}{details}",
+        f"{check['check_name']} ({'; '.join(details)})" if details else check["check_name"],
         name_file(check),
         max(1, (check.get("file_line_range") or [1])[0]),
     )

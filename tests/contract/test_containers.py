@@ -328,6 +328,7 @@ def test_next_start_removes_what_a_killed_server_left(
     wait_until(lambda: containers_of(engine, settings))
     assert images_of(engine, settings)
     os.kill(int(settings.pid_file.read_text()), signal.SIGKILL)
+    wait_until(lambda: control.running_pid(settings) is None)
 
     control.start(settings)
 
