@@ -68,7 +68,7 @@ def keep_plans(place: Deployment) -> None:
 
 
 def name_no_commit(plan: str) -> str:
-    """The plan with a hash of zeros for its commit: what checkov takes for a secret goes by a value's form."""
+    """A plan of a commit of zeros: checkov tells a secret by its form, and takes more than a hash for one."""
     commit = json.loads(plan)["variables"].get("commit")
     return plan.replace(commit["value"], "0" * 40) if commit else plan
 
