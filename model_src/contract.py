@@ -6,12 +6,13 @@ Training and evaluation read it first. `read_model` parses and checks it once; a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 ColumnType = Literal["number", "integer", "category"]
 Task = Literal["classification", "regression"]
+Require = Literal["not_shown_worse", "shown_as_good", "shown_better", "nothing"]
 Label = str | int
 Scalar = str | int | float | bool | None
 HyperparameterNames = Callable[[str, Task], Sequence[str]]
@@ -50,11 +51,29 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class ChampionRule:
+    """What a candidate must be beside the champion; `max_losses` by metric, in the metric's unit."""
+
+    require: Require = "nothing"
+    confidence: float = 0.95
+    max_losses: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Gates:
-    """What a candidate must reach. `parity_tolerance` is relative above 1, absolute below."""
+    """What a candidate must reach. `parity_tolerance` is relative above 1, absolute below.
+
+    `classes` holds floors by class. `max_latency_ms` is for one row, `max_latency_ratio` beside the champion;
+    these and `max_size_bytes` are None where the contract sets none.
+    """
 
     metrics: tuple[Bound, ...]
     parity_tolerance: float
+    classes: Mapping[str, tuple[Bound, ...]] = field(default_factory=dict)
+    champion: ChampionRule = ChampionRule()
+    max_latency_ms: float | None = None
+    max_latency_ratio: float | None = None
+    max_size_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,7 @@ def parse_model(value: Mapping[str, Any]) -> Model:
         features=tuple(column for column in columns if column.name != value["target"]),
         estimator=Estimator(value["estimator"]["type"], dict(value["estimator"].get("hyperparameters", {}))),
         min_rows=value["min_rows"],
-        gates=_gates(value["gates"]),
+        gates=_gates(value["gates"], task=value["task"]),
         golden=tuple(_golden(golden) for golden in value["golden"]),
     )
 
@@ -130,14 +149,37 @@ def _column(value: Mapping[str, Any]) -> Column:
     )
 
 
-def _gates(value: Mapping[str, Any]) -> Gates:
+def _gates(value: Mapping[str, Any], *, task: Task) -> Gates:
     bounds = [
         Bound(metric, kind, float(limits[kind]))
         for metric, limits in value["metrics"].items()
         for kind in ("min", "max")
         if kind in limits
     ]
-    return Gates(tuple(bounds), float(value["parity"]["tolerance"]))
+    classes = {
+        label: tuple(Bound(metric, "min", float(floor)) for metric, floor in floors.items())
+        for label, floors in value.get("classes", {}).items()
+    }
+    latency = value.get("latency", {})
+    return Gates(
+        metrics=tuple(bounds),
+        parity_tolerance=float(value["parity"]["tolerance"]),
+        classes=classes,
+        champion=_champion(value.get("champion", {}), task=task),
+        max_latency_ms=latency.get("max_ms"),
+        max_latency_ratio=latency.get("max_ratio"),
+        max_size_bytes=value.get("max_size_bytes"),
+    )
+
+
+def _champion(value: Mapping[str, Any], *, task: Task) -> ChampionRule:
+    """The rule; a contract that says nothing about the champion asks for a model not shown to be worse."""
+    compared = value.get("metrics") or {"accuracy" if task == "classification" else "rmse": {}}
+    return ChampionRule(
+        require=value.get("require", "not_shown_worse"),
+        confidence=float(value.get("confidence", 0.95)),
+        max_losses={metric: float(limits.get("max_loss", 0.0)) for metric, limits in compared.items()},
+    )
 
 
 def _golden(value: Mapping[str, Any]) -> Golden:

@@ -13,6 +13,7 @@ from model_src.contract import Task
 from model_src.encoding import UNKNOWN, Feature, Matrix
 from model_src.errors import TrainingError
 from model_src.predictor import Predictor
+from model_src.probe import largest_difference
 
 _OPSET = {"": 17, "ai.onnx.ml": 3}
 _PARITY_ROWS = 20_000
@@ -80,13 +81,15 @@ def measure_parity(
 ) -> Parity:
     """How far ONNX Runtime is from scikit-learn on the training rows and on edge rows made from them."""
     rows = np.vstack([matrix[:_PARITY_ROWS], edge_rows(matrix, features)])
-    expected = (pipeline.predict_proba if task == "classification" else pipeline.predict)(
-        rows.astype(np.float64)
-    )
+    expected = ask_pipeline(pipeline, rows, task=task)
     answered = predictor.predict(rows).astype(np.float64)
-    difference = np.abs(answered - expected) / np.maximum(1.0, np.abs(expected))
-    largest = float(difference.max())
-    return Parity(largest if math.isfinite(largest) else float(np.finfo(np.float32).max), len(rows))
+    return Parity(largest_difference(answered, expected), len(rows))
+
+
+def ask_pipeline(pipeline: Any, rows: Matrix, *, task: Task) -> Any:
+    """What scikit-learn answers: probabilities, or values."""
+    ask = pipeline.predict_proba if task == "classification" else pipeline.predict
+    return ask(rows.astype(np.float64))
 
 
 def edge_rows(matrix: Matrix, features: Sequence[Feature]) -> Matrix:

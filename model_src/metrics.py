@@ -24,6 +24,7 @@ CLASSIFICATION: Final = (
     "log_loss",
 )
 REGRESSION: Final = ("mae", "mse", "rmse", "r2")
+LOWER_IS_BETTER: Final = ("log_loss", "mae", "mse", "rmse")
 
 _RESAMPLES = 200
 

@@ -12,7 +12,7 @@ from jsonschema.exceptions import ValidationError
 
 from model_src import estimator, metrics
 from model_src.contract import HyperparameterNames
-from model_src.document import Document
+from model_src.document import Document, Location
 from model_src.errors import ContractError, Problem
 
 SCHEMA_FILE = Path(__file__).with_name("model.schema.json")
@@ -147,11 +147,22 @@ def _estimator_problems(document: Document, names: HyperparameterNames | None) -
 
 def _gate_problems(document: Document) -> Iterator[Problem]:
     model = document.value
+    gates = model["gates"]
     known = metrics.CLASSIFICATION if model["task"] == "classification" else metrics.REGRESSION
-    for name in model["gates"]["metrics"]:
-        if name not in known:
+    named: list[Location] = [("gates", "metrics", name) for name in gates["metrics"]]
+    named += [("gates", "champion", "metrics", name) for name in gates.get("champion", {}).get("metrics", {})]
+    for location in named:
+        if location[-1] not in known:
             message = f"is no metric of a {model['task']}; choose from {', '.join(known)}"
-            yield document.problem(("gates", "metrics", name), rule="gate-metric", message=message)
+            yield document.problem(location, rule="gate-metric", message=message)
+    if "classes" in gates and model["task"] != "classification":
+        message = f"a {model['task']} has no classes"
+        yield document.problem(("gates", "classes"), rule="gate-classes", message=message)
+    elif "allowed" in (target := _columns(model).get(model["target"], {})):
+        labels = [str(label) for label in target["allowed"]]
+        for label in gates.get("classes", {}).keys() - set(labels):
+            message = f"is no class of {model['target']}; its classes are {', '.join(labels)}"
+            yield document.problem(("gates", "classes", label), rule="gate-classes", message=message)
 
 
 def _instance_problems(document: Document, index: int, instance: Mapping[str, Any]) -> Iterator[Problem]:

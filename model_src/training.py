@@ -26,9 +26,10 @@ from model_src.ensemble import StateError, fit_in_stages, iterations_of
 from model_src.environment import TrainingJob, base_folder, failure_file, read_training_job, variables
 from model_src.errors import JobError, ModelError, TrainingError
 from model_src.estimator import build_pipeline, hyperparameter_names
-from model_src.export import Parity, export_pipeline, measure_parity
+from model_src.export import Parity, ask_pipeline, export_pipeline, measure_parity
 from model_src.failure import Interruption, run_job
 from model_src.predictor import Predictor
+from model_src.probe import make_probe
 
 TRAIN_CHANNEL = "train"
 VALIDATION_CHANNEL = "validation"
@@ -160,7 +161,8 @@ def fit_artefact(
     parity = measure_parity(
         pipeline, predictor, task=model.task, matrix=dataset.matrix, features=dataset.features
     )
-    card = _card(model, dataset, parity, commit=commit)
+    probe = make_probe(dataset.matrix, lambda rows: ask_pipeline(pipeline, rows, task=model.task))
+    card = _card(model, dataset, parity, probe=probe, commit=commit)
     return Artefact(card, onnx), _summary(dataset, predictor, parity)
 
 
@@ -213,12 +215,13 @@ def _fit_pipeline(
         raise TrainingError(f"{kind} could not be fitted: {type(error).__name__}: {error}") from error
 
 
-def _card(model: Model, dataset: Dataset, parity: Parity, *, commit: str) -> Card:
+def _card(model: Model, dataset: Dataset, parity: Parity, *, probe: Mapping[str, Any], commit: str) -> Card:
     origin = {
         "estimator": model.estimator.type,
         "hyperparameters": dict(model.estimator.hyperparameters),
         "dataset": {"sha256": dataset.sha256, "rows": len(dataset.target)},
         "parity_rows": parity.rows,
+        "probe": probe,
         "commit": commit,
         "versions": _versions(),
     }

@@ -103,7 +103,7 @@ class RunsTable:
     def all(self) -> list[dict[str, Any]]:
         """Every run item, the newest first."""
         pages = self._dynamodb.get_paginator("scan").paginate(TableName=self._name)
-        # What has no status is not a run: a lease stands here too.
+        # What has no status is not a run: leases and champions stand here too.
         items = [_from_item(item) for page in pages for item in page["Items"] if "status" in item]
         return sorted(items, key=lambda item: str(item["created_at"]), reverse=True)
 
@@ -124,6 +124,23 @@ class RunsTable:
             current = self.get(run_id)["status"]
             raise RunError(f"Run {run_id} is {current}; it cannot become {status} any more.") from None
 
+    def crown(self, model: str, run_id: str, *, now: datetime) -> None:
+        """Remember the run whose model is the champion from now on."""
+        values = {":run": run_id, ":now": now.isoformat()}
+        self._dynamodb.update_item(
+            TableName=self._name,
+            Key=_to_item({"run_id": _champion_key(model)}),
+            UpdateExpression="SET champion = :run, updated_at = :now",
+            ExpressionAttributeValues=_to_item(values),
+        )
+
+    def champion(self, model: str) -> str | None:
+        """The run whose model is the champion, or None before the first release under an approval."""
+        item = self._dynamodb.get_item(
+            TableName=self._name, Key=_to_item({"run_id": _champion_key(model)}), ConsistentRead=True
+        ).get("Item")
+        return str(_from_item(item)["champion"]) if item else None
+
     def note(self, run_id: str, facts: Mapping[str, Any], *, now: datetime) -> None:
         """Add what a step found out; the status stays."""
         values = {**facts, "updated_at": now.isoformat()}
@@ -135,6 +152,10 @@ class RunsTable:
 def release_attribute(environment: str) -> str:
     """The attribute that says how the run's release into an environment ended."""
     return f"release_{environment}"
+
+
+def _champion_key(model: str) -> str:
+    return f"champion/{model}"
 
 
 def _update_request(

@@ -88,8 +88,8 @@ class FakeDynamoDB:
         TableName: str,
         Key: Any,
         UpdateExpression: str,
-        ConditionExpression: str,
         ExpressionAttributeValues: dict[str, Any],
+        ConditionExpression: str = "",
         ExpressionAttributeNames: dict[str, str] | None = None,
     ) -> None:
         names = ExpressionAttributeNames or {}
@@ -109,7 +109,7 @@ class FakeDynamoDB:
 
     @staticmethod
     def _check(expression: str, item: Any, names: dict[str, str], values: dict[str, Any]) -> None:
-        for term in expression.split(" AND "):
+        for term in filter(None, expression.split(" AND ")):
             if match := re.fullmatch(r"attribute_(not_)?exists\((\w+)\)", term):
                 held = (match[2] in item) != bool(match[1])
             elif match := re.fullmatch(r"(#\w+) IN \((.*)\)", term):

@@ -17,15 +17,30 @@ RELEASE_KINDS = ("release", "refusal")
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """{run_id, end: {kind, status, reason | error, details}, execution_arn, entry_id, since} -> {reason}"""
+    settings = edge.settings()
     return record(
-        event, environment=edge.settings().environment, runs=edge.runs(), ledger=edge.ledger(), now=edge.now()
+        event,
+        environment=settings.environment,
+        crowns=settings.approval_required,
+        runs=edge.runs(),
+        ledger=edge.ledger(),
+        now=edge.now(),
     )
 
 
 def record(
-    request: dict[str, Any], *, environment: str, runs: RunsTable, ledger: Ledger, now: datetime
+    request: dict[str, Any],
+    *,
+    environment: str,
+    crowns: bool,
+    runs: RunsTable,
+    ledger: Ledger,
+    now: datetime,
 ) -> dict[str, Any]:
-    """The reason in words. The run item comes first: it is what people wait for."""
+    """The reason in words. The run item comes first: it is what people wait for.
+
+    `crowns`: what this environment releases was approved, and is what the next candidate is compared with.
+    """
     run_id, end = request["run_id"], request["end"]
     reason = readable(end["error"]) if "error" in end else end.get("reason", "")
     if run_id and end["kind"] in RELEASE_KINDS:
@@ -36,6 +51,8 @@ def record(
             "at": now.isoformat(),
         }
         runs.note(run_id, {release_attribute(environment): outcome}, now=now)
+        if crowns and end["status"] == "InService":
+            runs.crown(end["details"]["release"]["model"], run_id, now=now)
     elif run_id:
         runs.move(run_id, end["status"], facts={"reason": reason}, now=now)
     body = {

@@ -1,7 +1,8 @@
 """Hold a dataset against its contract. Flow: dataset upload, second step.
 
-Reads exactly the claimed version. A good dataset is copied to where the training job reads; a bad
-one to quarantine, with a reason beside it. Nothing else changes.
+Reads exactly the claimed version. A good dataset is copied to where the training job reads, and the
+champion to where the evaluation job does; a bad one goes to quarantine, with a reason beside it. Nothing
+else changes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.artefact import CHUNK_BYTES, Version, copy_version, read_json
+from pipeline.champion import keep_champion
 from pipeline.dataset import Report, check_dataset, parse_contract
 from pipeline.lambdas import edge
 from pipeline.runs_table import RunsTable
@@ -47,6 +49,7 @@ def validate(
     report = check_dataset(body.iter_chunks(CHUNK_BYTES), contract=parse_contract(model))
     runs.note(run_id, {"dataset_sha256": report.sha256, "rows": report.rows}, now=now)
     if report.accepted:
+        keep_champion(run_id, model=request["model"], models_bucket=models_bucket, s3=s3, runs=runs)
         train_uri = copy_version(version, bucket=models_bucket, key=f"runs/{run_id}/train/data.csv", s3=s3)
     else:
         train_uri = None

@@ -63,6 +63,28 @@ def test_a_dataset_becomes_an_approved_endpoint(make_model: Callable[..., Model]
     assert "an approval releases once" in again.cause
 
 
+def test_a_candidate_worse_than_what_production_serves_is_never_registered(
+    make_model: Callable[..., Model],
+) -> None:
+    """The evaluation program says of every candidate that it is worse than the champion, if there is one."""
+    model = make_model()
+    execution, champion = run_to_gate(model)
+    model.sign(champion)
+    model.answer(champion, "Approved")
+    model.end(execution)
+    release = {"model_package_arn": champion["model_package_arn"]}
+    assert model.end(model.start(model.release_arns["production"], release)).last_state == "Done"
+
+    upload = model.upload(GOOD + b"3,hen\n")
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert ended.last_state == "RejectedByGates"
+    run = model.stage.runs.get(model.run_id(upload))
+    assert run["reason"] == f"accuracy is worse by 0.1 or more beside the champion {champion['run_id']}"
+    assert run["champion_run_id"] == champion["run_id"]
+    assert len(model.packages()) == 1
+
+
 def test_one_upload_reported_five_times_is_one_run(make_model: Callable[..., Model]) -> None:
     model = make_model()
     upload = model.upload()

@@ -107,6 +107,7 @@ locals {
 
     validate = [
       local.read_model_config,
+      local.read_runs,
       local.update_runs,
       {
         Sid      = "ReadDatasets"
@@ -125,6 +126,18 @@ locals {
         Effect   = "Allow"
         Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
         Resource = "${local.models}/runs/*/train/*"
+      },
+      {
+        Sid      = "ReadChampion"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Resource = "${local.models}/runs/*/training/*"
+      },
+      {
+        Sid      = "KeepChampion"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
+        Resource = "${local.models}/runs/*/champion/*"
       },
     ]
 

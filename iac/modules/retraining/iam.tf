@@ -161,17 +161,22 @@ module "processing_role" {
   writes          = true
   statements = concat(local.vpc_statements, [
     {
-      Sid      = "ReadModelAndHoldout"
-      Effect   = "Allow"
-      Action   = ["s3:GetObject"]
-      Resource = ["${local.models}/runs/${local.run}/training/*", "${local.models}/config/${var.model}/holdout.csv"]
+      Sid    = "ReadModelsAndHoldout"
+      Effect = "Allow"
+      Action = ["s3:GetObject"]
+      Resource = [
+        "${local.models}/runs/${local.run}/training/*", "${local.models}/runs/${local.run}/champion/*",
+        "${local.models}/config/${var.model}/holdout.csv",
+      ]
     },
     {
-      Sid       = "FindModelAndHoldout"
-      Effect    = "Allow"
-      Action    = ["s3:ListBucket"]
-      Resource  = local.models
-      Condition = { StringLike = { "s3:prefix" = ["runs/${local.run}/training/*", "config/${var.model}/*"] } }
+      Sid      = "FindModelsAndHoldout"
+      Effect   = "Allow"
+      Action   = ["s3:ListBucket"]
+      Resource = local.models
+      Condition = {
+        StringLike = { "s3:prefix" = ["runs/${local.run}/training/*", "runs/${local.run}/champion/*", "config/${var.model}/*"] }
+      }
     },
     {
       Sid      = "WriteEvaluation"

@@ -91,7 +91,7 @@ class Desk:
     """The record step with a run, a ledger, and one execution that calls it."""
 
     def __init__(self, runs: RunsTable, s3: FakeS3, now: datetime) -> None:
-        self.runs, self.now = runs, now
+        self.runs, self.now, self.crowns = runs, now, True
         self.ledger = Ledger("ledger", s3=s3, now=lambda: now, sleep=str)
         runs.claim({"run_id": RUN, "model": "iris", "execution_arn": "execution-1"}, now=now)
 
@@ -103,7 +103,14 @@ class Desk:
             "entry_id": "execution-1/Record",
             "since": "2026-03-01T12:00:00.000Z",
         }
-        return record(request, environment="production", runs=self.runs, ledger=self.ledger, now=self.now)
+        return record(
+            request,
+            environment="production",
+            crowns=self.crowns,
+            runs=self.runs,
+            ledger=self.ledger,
+            now=self.now,
+        )
 
 
 @pytest.fixture
@@ -132,7 +139,7 @@ def test_recording_twice_leaves_one_entry(desk: Desk) -> None:
 
 
 def test_a_release_is_noted_beside_the_runs_status(desk: Desk) -> None:
-    desk.record({"kind": "release", "status": "InService", "details": {}})
+    desk.record({"kind": "release", "status": "InService", "details": {"release": {"model": "iris"}}})
 
     run = desk.runs.get(RUN)
     assert run["status"] == "Running"
@@ -150,3 +157,18 @@ def test_a_refusal_of_no_known_run_is_in_the_ledger_alone(desk: Desk) -> None:
     (entry,) = desk.ledger.entries()
     assert (entry.kind, entry.body["run_id"]) == ("refusal", None)
     assert desk.runs.get(RUN)["status"] == "Running"
+
+
+@pytest.mark.parametrize(
+    ("status", "crowns", "champion"),
+    [("InService", True, RUN), ("InService", False, None), ("Failed", True, None)],
+)
+def test_what_production_serves_is_the_next_champion(
+    status: str, crowns: bool, champion: str | None, desk: Desk
+) -> None:
+    desk.crowns = crowns
+    reason = {"error": error("no")} if status == "Failed" else {}
+
+    desk.record({"kind": "release", "status": status, "details": {"release": {"model": "iris"}}, **reason})
+
+    assert desk.runs.champion("iris") == champion

@@ -11,6 +11,7 @@ import pytest
 from lambda_fakes import FakeS3
 
 from pipeline.artefact import hash_latest, parse_uri
+from pipeline.champion import Champion
 from pipeline.errors import UsageError
 from pipeline.lambdas.claim import claim
 from pipeline.lambdas.judge import judge, objections
@@ -156,6 +157,7 @@ def evaluation(sha256: str, **changes: Any) -> dict[str, Any]:
 def judge_candidate(s3: FakeS3, runs: RunsTable, now: datetime, **changes: Any) -> dict[str, Any]:
     upload(s3, GOOD)
     run_id = claim_upload(runs, now)["run_id"]
+    validate_upload(s3, runs, now, run_id=run_id)
     s3.put_object(Bucket="models", Key="model.tar.gz", Body=b"model")
     sha256 = hash_latest("s3://models/model.tar.gz", s3=s3).sha256
     content = json.dumps(evaluation(sha256, **changes)).encode()
@@ -222,7 +224,7 @@ def test_a_missed_gate_is_named_once() -> None:
     report = evaluation("sha", gates=[{"name": "accuracy", "passed": False, "message": "accuracy breaks"}])
     report["multiclass_classification_metrics"]["accuracy"]["value"] = 0.1
 
-    reasons = objections(report, gates=MODEL["gates"], model_sha256="sha")  # type: ignore[arg-type]
+    reasons = objections(report, model=MODEL, model_sha256="sha", champion=Champion(None, None))
 
     assert reasons == ["accuracy breaks"]
 

@@ -9,6 +9,7 @@ import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ from model_src.archive import read_archive
 from model_src.artefact import CARD_FILE, ONNX_FILE, Artefact, read_artefact, write_artefact
 from model_src.contract import Bound, Gates, Model
 from model_src.errors import ArtefactError
-from model_src.evaluation import evaluate, judge, run_evaluation
+from model_src.evaluation import evaluate, run_evaluation
+from model_src.judgement import Measurements, judge
 from model_src.metrics import classification_metrics, regression_metrics
 from model_src.predictor import Predictor
 from model_src.training import fit_artefact
@@ -48,6 +50,11 @@ def holdout(tmp_path: Path) -> Path:
     file = tmp_path / "holdout.csv"
     file.write_text(random_data("classification", n_rows=60, seed=1))
     return file
+
+
+def measured(values: dict[str, float], **facts: Any) -> Measurements:
+    given = {"parity": 0.0, "golden": [], "latency_ms": 0.1, "size_bytes": 1000, **facts}
+    return Measurements(metrics=values, **given)
 
 
 def pack(archive: Path, files: dict[str, bytes]) -> Path:
@@ -104,7 +111,7 @@ def test_the_report_has_sagemakers_layout_and_the_gates(
 ) -> None:
     model, artefact = trained
 
-    report = evaluate(model, artefact, holdout=holdout)
+    report = evaluate(model, artefact, holdout=holdout).report
 
     json.dumps(report, allow_nan=False)
     group = report["multiclass_classification_metrics"]
@@ -129,7 +136,7 @@ def test_the_report_has_sagemakers_layout_and_the_gates(
 def test_a_gate_that_is_not_kept_says_so(
     accuracy: float, parity: float, golden: list[str | None], failed: str | None, message: str
 ) -> None:
-    gates = judge(FLOOR, {"accuracy": accuracy}, parity=parity, golden=golden)
+    gates = judge(FLOOR, measured({"accuracy": accuracy}, parity=parity, golden=golden))
 
     assert [(gate.name, gate.message) for gate in gates if not gate.passed] == (
         [(failed, message)] if failed else []
@@ -139,15 +146,15 @@ def test_a_gate_that_is_not_kept_says_so(
 def test_a_ceiling_is_kept_from_below() -> None:
     gates = Gates((Bound("rmse", "max", 10.0),), parity_tolerance=1e-4)
 
-    assert judge(gates, {"rmse": 10.0}, parity=0, golden=[])[0].passed
-    assert not judge(gates, {"rmse": 10.1}, parity=0, golden=[])[0].passed
+    assert judge(gates, measured({"rmse": 10.0}))[0].passed
+    assert not judge(gates, measured({"rmse": 10.1}))[0].passed
 
 
 def test_a_wrong_golden_answer_is_a_gate_not_a_crash(trained: tuple[Model, Artefact], holdout: Path) -> None:
     model, artefact = trained
     wrong = replace(model, golden=(replace(model.golden[0], label="high"),))
 
-    gate = evaluate(wrong, artefact, holdout=holdout)["gates"][-1]
+    gate = evaluate(wrong, artefact, holdout=holdout).report["gates"][-1]
 
     assert (gate["name"], gate["passed"], gate["value"]) == ("golden", False, 1.0)
     assert "is answered low, not high" in gate["message"]
