@@ -41,7 +41,8 @@ def keep_champion(run_id: str, *, model: str, models_bucket: str, s3: Any, runs:
         if found.sha256 != champion.model_sha256:
             raise RunError(
                 f"The model of the champion {champion.run_id} at {run['model_uri']} has sha256 "
-                f"{found.sha256}, but {champion.model_sha256} was judged: it was changed afterwards. Release another run."
+                f"{found.sha256}, but {champion.model_sha256} was judged: it was changed afterwards. "
+                "Release another run."
             )
         copy_version(found.version, bucket=models_bucket, key=f"{key}/model.tar.gz", s3=s3)
     facts = {"run_id": champion.run_id, "model_sha256": champion.model_sha256}
