@@ -7,12 +7,13 @@ Flow: a release into production names it; a dataset upload keeps its exact bytes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.artefact import copy_version, hash_latest, read_json
 from pipeline.errors import RunError
+from pipeline.profile import Drift
 from pipeline.runs_table import RunsTable
 
 DEFAULT_METRIC = {"classification": "accuracy", "regression": "rmse"}
@@ -31,10 +32,31 @@ def folder(models_bucket: str, run_id: str) -> str:
     return f"s3://{models_bucket}/runs/{run_id}/champion"
 
 
-def keep_champion(run_id: str, *, model: str, models_bucket: str, s3: Any, runs: RunsTable) -> Champion:
-    """The champion of now, its model copied beside the run. Raises: RunError if its model was changed."""
-    champion = _find(model, runs=runs)
-    key = f"runs/{run_id}/champion"
+def find_champion(model: str, *, runs: RunsTable) -> Champion:
+    """The champion of now. Raises: RunError if its run does not say where its model is."""
+    run_id = runs.champion(model)
+    if run_id is None:
+        return Champion(None, None)
+    run = runs.get(run_id)
+    if not run.get("model_uri"):
+        raise RunError(f"Run {run_id}, which production serves, does not say where its model is.")
+    return Champion(run_id, run["model_sha256"])
+
+
+def keep_champion(
+    champion: Champion,
+    *,
+    beside: str,
+    drift: Iterable[Drift],
+    models_bucket: str,
+    s3: Any,
+    runs: RunsTable,
+) -> None:
+    """The champion's model, copied beside a run, with the drift of the run's dataset from its own.
+
+    Raises: RunError if its model was changed.
+    """
+    key = f"runs/{beside}/champion"
     if champion.run_id:
         run = runs.get(champion.run_id)
         found = hash_latest(run["model_uri"], s3=s3)
@@ -45,14 +67,17 @@ def keep_champion(run_id: str, *, model: str, models_bucket: str, s3: Any, runs:
                 "Release another run."
             )
         copy_version(found.version, bucket=models_bucket, key=f"{key}/model.tar.gz", s3=s3)
-    facts = {"run_id": champion.run_id, "model_sha256": champion.model_sha256}
+    facts = {
+        "run_id": champion.run_id,
+        "model_sha256": champion.model_sha256,
+        "drift": [asdict(one) for one in drift],
+    }
     s3.put_object(
         Bucket=models_bucket,
         Key=f"{key}/champion.json",
         Body=json.dumps(facts, indent=2).encode(),
         ContentType="application/json",
     )
-    return champion
 
 
 def read_champion(run_id: str, *, models_bucket: str, s3: Any) -> Champion:
@@ -89,16 +114,6 @@ def objections(
         reason = _shortfall(compared[metric], require=require, max_loss=limits.get("max_loss", 0.0))
         if reason:
             yield name, f"{metric} {reason} beside the champion {champion.run_id}"
-
-
-def _find(model: str, *, runs: RunsTable) -> Champion:
-    run_id = runs.champion(model)
-    if run_id is None:
-        return Champion(None, None)
-    run = runs.get(run_id)
-    if not run.get("model_uri"):
-        raise RunError(f"Run {run_id}, which production serves, does not say where its model is.")
-    return Champion(run_id, run["model_sha256"])
 
 
 def _shortfall(comparison: Mapping[str, Any], *, require: str, max_loss: float) -> str | None:

@@ -1,7 +1,7 @@
 """A dataset held against its contract in model.json, read once as a stream, hashed on the way.
 
 Flow: dataset upload, second step (validate). Memory does not grow with the file: one chunk, one
-line and at most `MAX_PROBLEMS` findings are held. The sha256 covers every byte, also of a file that
+line, a sample and at most `MAX_PROBLEMS` findings are held. The sha256 covers every byte, also of a file that
 was refused in its first line.
 """
 
@@ -15,6 +15,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from pipeline.errors import UsageError
+from pipeline.profile import Drift, Row, Sample, association, describe, measure_drift
 
 MAX_PROBLEMS = 20
 MAX_LINE_BYTES = 1 << 20
@@ -53,6 +56,17 @@ class Contract:
     min_rows: int
     min_rows_per_class: int
     classification: bool
+    max_holdout_share: float = 0.0
+    max_leakage: float = 0.95
+    max_drift: float = 0.25
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What else a dataset is held against: the frozen holdout's rows, and the champion's training data."""
+
+    holdout: frozenset[Row] = frozenset()
+    profile: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,8 @@ class Report:
     size_bytes: int
     sha256: str
     problems: tuple[Problem, ...]
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    drift: tuple[Drift, ...] = ()
 
     @property
     def accepted(self) -> bool:
@@ -124,13 +140,31 @@ def parse_contract(model: Mapping[str, Any]) -> Contract:
         min_rows=int(model.get("min_rows", 1)),
         min_rows_per_class=int(model.get("min_rows_per_class", 1)),
         classification=model["task"] == "classification",
+        **{name: float(value) for name, value in model.get("checks", {}).items()},
     )
 
 
-def check_dataset(chunks: Iterable[bytes], *, contract: Contract) -> Report:
+def read_holdout(chunks: Iterable[bytes], *, contract: Contract) -> frozenset[Row]:
+    """The rows of the frozen holdout, in the form in which a dataset's are looked up.
+
+    Raises: UsageError for a holdout that is no CSV of this contract.
+    """
+    try:
+        records = _records(_lines(iter(chunks)))
+        _, header = next(records, (0, []))
+        _check_header(header, line=1, contract=contract)
+        key = _row_key(contract, header)
+        return frozenset(key(record) for _, record in records)
+    except (_UnreadableError, ValueError, IndexError) as error:
+        raise UsageError(f"The holdout of the model is not one of its contract: {error}") from None
+
+
+def check_dataset(
+    chunks: Iterable[bytes], *, contract: Contract, reference: Reference | None = None
+) -> Report:
     """The report on a CSV file that arrives in chunks of any size."""
     stream = iter(hashed := _Hashed(chunks))
-    check = _Check(contract)
+    check = _Check(contract, reference or Reference())
     try:
         check.run(_lines(stream))
     except _UnreadableError as error:
@@ -142,6 +176,8 @@ def check_dataset(chunks: Iterable[bytes], *, contract: Contract) -> Report:
         size_bytes=hashed.size_bytes,
         sha256=hashed.digest.hexdigest(),
         problems=tuple(check.problems[:MAX_PROBLEMS]),
+        profile=check.profile,
+        drift=tuple(check.drift),
     )
 
 
@@ -161,10 +197,16 @@ def _parse_column(column: Mapping[str, Any], *, target: str) -> Column:
 class _Check:
     """What a check has seen so far, also when the file turns out to be unreadable half-way."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, reference: Reference) -> None:
         self.rows = 0
         self.problems: list[Problem] = []
+        self.profile: Mapping[str, Any] = {}
+        self.drift: list[Drift] = []
         self._contract = contract
+        self._reference = reference
+        self._sample = Sample()
+        self._in_holdout = 0
+        self._first_in_holdout: int | None = None
         self._target = _column(contract, contract.target)
         self._classes: Counter[str] = Counter()
         self._missing: Counter[str] = Counter()
@@ -183,6 +225,7 @@ class _Check:
             for at, name in enumerate(header)
             if _column(self._contract, name).max_missing_share < 1
         ]
+        key = _row_key(self._contract, header)
         for line, record in records:
             self.rows += 1
             found = _check_record(record, line=line, header=header, checks=checks)
@@ -194,8 +237,15 @@ class _Check:
             self._missing.update(name for at, name in rationed if not record[at].strip())
             if self._contract.classification:
                 self._count_class(record[target_at], line=line)
+            row = key(record)
+            if row in self._reference.holdout:
+                self._in_holdout += 1
+                self._first_in_holdout = self._first_in_holdout or line
+            self._sample.add(row)
         if not self.problems:
             self.problems.extend(self._check_whole())
+        if not self.problems:
+            self.problems.extend(self._check_sample())
 
     def _count_class(self, value: str, *, line: int) -> None:
         label = _class_of(value, self._target)
@@ -221,6 +271,42 @@ class _Check:
                 message = f"{missing} of {self.rows} values are missing, at most {most:.4g} of them may be"
                 yield Problem(message=message, column=name, value=f"{share:.4g}", bound=f"{most:.4g}")
 
+    def _check_sample(self) -> Iterator[Problem]:
+        """What only shows beside something else: the holdout, the target, the champion's training data."""
+        contract, rows = self._contract, self._sample.rows
+        names = [column.name for column in contract.columns]
+        share, most = self._in_holdout / self.rows, contract.max_holdout_share
+        if share > most:
+            message = f"{self._in_holdout} of {self.rows} rows are in the frozen holdout; this is the first"
+            yield Problem(message, self._first_in_holdout, value=f"{share:.4g}", bound=f"{most:.4g}")
+        yield from self._check_leakage(names)
+        numeric = {column.name: column.type != "category" for column in contract.columns}
+        self.profile = describe(rows, names=names, numeric=numeric)
+        if self._reference.profile:
+            self.drift += measure_drift(
+                self._reference.profile, rows, names=names, max_psi=contract.max_drift
+            )
+        for drift in self.drift:
+            if drift.exceeded:
+                told, bound = f"{drift.psi:.3f}", f"{drift.limit:.3f}"
+                message = f"the values have drifted from the champion's training data: PSI {told}"
+                yield Problem(message, column=drift.column, value=told, bound=bound)
+
+    def _check_leakage(self, names: list[str]) -> Iterator[Problem]:
+        contract, rows = self._contract, self._sample.rows
+        target = [row[names.index(contract.target)] for row in rows]
+        for index, column in enumerate(contract.columns):
+            if column.name == contract.target:
+                continue
+            cells = [row[index] for row in rows]
+            told = association(
+                cells, target, numeric=column.type != "category", classes=contract.classification
+            )
+            if told > contract.max_leakage:
+                message = f"the column tells the target {contract.target}: association {told:.3f}"
+                bound = f"{contract.max_leakage:g}"
+                yield Problem(message, column=column.name, value=f"{told:.3f}", bound=bound)
+
     def _check_classes(self) -> Iterator[Problem]:
         column, fewest = self._target, self._contract.min_rows_per_class
         absent = sorted(set(column.allowed) - set(self._classes))
@@ -233,6 +319,21 @@ class _Check:
             if rows < fewest:
                 message = f"the class {_shown(label)} has {rows} rows, at least {fewest} are needed"
                 yield Problem(message=message, column=column.name, value=str(rows), bound=str(fewest))
+
+
+def _row_key(contract: Contract, header: list[str]) -> Callable[[list[str]], Row]:
+    """What makes two rows the same: all their values, numbers as numbers, in the contract's order."""
+    order = [header.index(column.name) for column in contract.columns]
+    numeric = [column.type != "category" for column in contract.columns]
+
+    def key(record: list[str]) -> Row:
+        cells = [record[at].strip() for at in order]
+        return tuple(
+            float(cell) if is_number and cell else cell
+            for cell, is_number in zip(cells, numeric, strict=True)
+        )
+
+    return key
 
 
 def _check_header(header: list[str], *, line: int, contract: Contract) -> None:

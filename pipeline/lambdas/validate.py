@@ -14,8 +14,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.artefact import CHUNK_BYTES, Version, copy_version, read_json
-from pipeline.champion import keep_champion
-from pipeline.dataset import Report, check_dataset, parse_contract
+from pipeline.champion import find_champion, keep_champion
+from pipeline.dataset import Contract, Reference, Report, check_dataset, parse_contract, read_holdout
 from pipeline.lambdas import edge
 from pipeline.runs_table import RunsTable
 
@@ -46,10 +46,23 @@ def validate(
     version = Version(bucket=request["bucket"], key=request["key"], version_id=request["version_id"])
     model, _ = read_json(f"s3://{models_bucket}/config/{request['model']}/model.json", s3=s3)
     body = s3.get_object(Bucket=version.bucket, Key=version.key, VersionId=version.version_id)["Body"]
-    report = check_dataset(body.iter_chunks(CHUNK_BYTES), contract=parse_contract(model))
+    contract = parse_contract(model)
+    champion = find_champion(request["model"], runs=runs)
+    reference = _reference(
+        request["model"], champion.run_id, contract=contract, models_bucket=models_bucket, s3=s3
+    )
+    report = check_dataset(body.iter_chunks(CHUNK_BYTES), contract=contract, reference=reference)
     runs.note(run_id, {"dataset_sha256": report.sha256, "rows": report.rows}, now=now)
     if report.accepted:
-        keep_champion(run_id, model=request["model"], models_bucket=models_bucket, s3=s3, runs=runs)
+        keep_champion(
+            champion, beside=run_id, drift=report.drift, models_bucket=models_bucket, s3=s3, runs=runs
+        )
+        s3.put_object(
+            Bucket=models_bucket,
+            Key=_profile_key(run_id),
+            Body=json.dumps(report.profile).encode(),
+            ContentType="application/json",
+        )
         train_uri = copy_version(version, bucket=models_bucket, key=f"runs/{run_id}/train/data.csv", s3=s3)
     else:
         train_uri = None
@@ -62,6 +75,20 @@ def validate(
         "rows": report.rows,
         "train_uri": train_uri,
     }
+
+
+def _reference(
+    model: str, champion: str | None, *, contract: Contract, models_bucket: str, s3: Any
+) -> Reference:
+    holdout = s3.get_object(Bucket=models_bucket, Key=f"config/{model}/holdout.csv")["Body"]
+    profile = None
+    if champion:
+        profile, _ = read_json(f"s3://{models_bucket}/{_profile_key(champion)}", s3=s3)
+    return Reference(read_holdout(holdout.iter_chunks(CHUNK_BYTES), contract=contract), profile)
+
+
+def _profile_key(run_id: str) -> str:
+    return f"runs/{run_id}/train/profile.json"
 
 
 def _quarantine(version: Version, report: Report, *, bucket: str, folder: str, s3: Any) -> None:

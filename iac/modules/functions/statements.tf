@@ -131,7 +131,7 @@ locals {
         Sid      = "ReadChampion"
         Effect   = "Allow"
         Action   = ["s3:GetObject", "s3:GetObjectVersion"]
-        Resource = "${local.models}/runs/*/training/*"
+        Resource = ["${local.models}/runs/*/train/profile.json", "${local.models}/runs/*/training/*"]
       },
       {
         Sid      = "KeepChampion"

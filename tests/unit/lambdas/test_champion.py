@@ -11,9 +11,10 @@ import pytest
 from lambda_fakes import FakeS3
 
 from pipeline.artefact import Version
-from pipeline.champion import Champion, keep_champion, objections, read_champion
+from pipeline.champion import Champion, find_champion, keep_champion, objections, read_champion
 from pipeline.errors import RunError
 from pipeline.lambdas.judge import objections as judge
+from pipeline.profile import Drift
 from pipeline.runs_table import RunsTable, run_id
 
 SHA = hashlib.sha256(b"champion").hexdigest()
@@ -23,6 +24,7 @@ MODEL: dict[str, Any] = {
     "gates": {"metrics": {"accuracy": {"min": 0.9}}, "parity": {"tolerance": 1e-4}},
 }
 CHAMPION = Champion("iris-1", SHA)
+DRIFT = Drift("length", psi=0.1, limit=0.25)
 
 
 def make_champion(s3: FakeS3, runs: RunsTable, now: datetime, **facts: str) -> str:
@@ -35,7 +37,9 @@ def make_champion(s3: FakeS3, runs: RunsTable, now: datetime, **facts: str) -> s
 
 
 def keep(s3: FakeS3, runs: RunsTable) -> Champion:
-    return keep_champion("iris-2", model="iris", models_bucket="models", s3=s3, runs=runs)
+    champion = find_champion("iris", runs=runs)
+    keep_champion(champion, beside="iris-2", drift=[DRIFT], models_bucket="models", s3=s3, runs=runs)
+    return champion
 
 
 def test_before_the_first_release_there_is_no_champion(s3: FakeS3, runs: RunsTable) -> None:
@@ -175,3 +179,4 @@ def test_a_record_of_a_champion_is_json(s3: FakeS3, runs: RunsTable, now: dateti
 
     facts = json.loads(s3.text("models", "runs/iris-2/champion/champion.json"))
     assert facts["model_sha256"] == SHA
+    assert facts["drift"] == [{"column": "length", "psi": 0.1, "limit": 0.25}]

@@ -31,6 +31,7 @@ MODEL = {
     ],
     "gates": {"metrics": {"accuracy": {"min": 0.9}, "log_loss": {"max": 0.5}}, "parity": {"tolerance": 1e-4}},
 }
+HOLDOUT = b"length,species\n3.55,setosa\n4.55,virginica\n"
 GOOD = b"length,species\n1,setosa\n2,virginica\n"
 
 
@@ -43,6 +44,7 @@ def claim_upload(
 
 def upload(s3: FakeS3, *versions: bytes) -> None:
     s3.put_object(Bucket="models", Key="config/iris/model.json", Body=json.dumps(MODEL).encode())
+    s3.put_object(Bucket="models", Key="config/iris/holdout.csv", Body=HOLDOUT)
     for content in versions:
         s3.put_object(Bucket="data", Key="datasets/iris/may.csv", Body=content)
 
@@ -114,6 +116,38 @@ def test_the_claimed_version_is_read_although_it_was_overwritten(
 
     assert validate_upload(s3, runs, now, run_id=run_id)["accepted"]
     assert s3.text("models", f"runs/{run_id}/train/data.csv").encode() == GOOD
+
+
+def test_the_next_dataset_is_held_against_the_champions(s3: FakeS3, runs: RunsTable, now: datetime) -> None:
+    lengths = [index % 90 / 10 for index in range(200)]
+    labels = ["setosa" if index % 3 else "virginica" for index in range(200)]
+    usual, shifted = (
+        "\n".join(["length,species", *(f"{x * scale},{y}" for x, y in zip(lengths, labels, strict=True))])
+        for scale in (1.0, 0.3)
+    )
+    upload(s3, usual.encode(), shifted.encode(), usual.encode())
+    first = claim_upload(runs, now)["run_id"]
+    validate_upload(s3, runs, now, run_id=first)
+    s3.put_object(Bucket="models", Key="model.tar.gz", Body=b"model")
+    sha256 = hash_latest("s3://models/model.tar.gz", s3=s3).sha256
+    runs.note(first, {"model_uri": "s3://models/model.tar.gz", "model_sha256": sha256}, now=now)
+    runs.crown("iris", first, now=now)
+
+    verdicts = []
+    for version_id in ("v2", "v3"):
+        run_id = claim_upload(runs, now, execution=version_id, version_id=version_id)["run_id"]
+        request = {"run_id": run_id, "model": "iris", **UPLOAD, "version_id": version_id}
+        verdicts.append(
+            validate(request, data_bucket="data", models_bucket="models", s3=s3, runs=runs, now=now)
+        )
+
+    assert verdicts[0]["reason"].startswith(
+        "column length: the values have drifted from the champion's training data: PSI "
+    )
+    assert verdicts[1]["accepted"]
+    facts = json.loads(s3.text("models", f"runs/{run_id}/champion/champion.json"))
+    assert [one["psi"] for one in facts["drift"]] == [0, 0]
+    assert s3.text("models", f"runs/{run_id}/champion/model.tar.gz") == "model"
 
 
 def test_a_bad_dataset_is_quarantined_with_its_reason(s3: FakeS3, runs: RunsTable, now: datetime) -> None:
