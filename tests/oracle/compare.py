@@ -161,7 +161,7 @@ def decide(case: Case) -> str:
 
 def write_table(answered: list[tuple[Case, str]]) -> None:
     """A sample that has each action and each answer."""
-    shuffled = random.Random(0).sample(answered, len(answered))  # noqa: S311
+    shuffled = random.Random(0).sample(answered, len(answered))
     first_of_kind = {(case["action"], answer): (case, answer) for case, answer in shuffled}
     sample = (list(first_of_kind.values()) + shuffled)[:SAMPLE]
     lines = [json.dumps({**case, "decision": answer}, sort_keys=True) for case, answer in sample]
