@@ -32,6 +32,7 @@ HANDLERS = {
     "production": ["authorise", "deploy", "smoke", "scale", "rollback", "record"],
 }  # fmt: skip
 GOOD = b"length,species\n1,cat\n2,hen\n"
+HOLDOUT = b"length,species\n8,cat\n9,hen\n"
 MODEL: dict[str, Any] = {
     "task": "classification",
     "target": "species",
@@ -199,7 +200,7 @@ class Model:
         """Put model.json and the holdout where the machines look for them."""
         s3, folder = self.aws.client("s3"), f"config/{self.name}"
         s3.put_object(Bucket=self.stage.buckets[bucket], Key=f"{folder}/model.json", Body=json.dumps(model))
-        s3.put_object(Bucket=self.stage.buckets[bucket], Key=f"{folder}/holdout.csv", Body=GOOD)
+        s3.put_object(Bucket=self.stage.buckets[bucket], Key=f"{folder}/holdout.csv", Body=HOLDOUT)
 
     def endpoint_name(self, environment: str = "staging") -> str:
         return f"stage-{environment}-{self.name}"
