@@ -53,6 +53,8 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/serving.py
 	@$(BIN)/python benchmarks/footprint.py
 	@$(BIN)/python benchmarks/fuzz.py
+	@$(BIN)/python benchmarks/gates.py
+	@$(BIN)/python benchmarks/validation.py
 
 oracle: packages ## the IAM evaluator held against another, on the last functional run's record (needs node and npm)
 	@npm ci --prefix tests/oracle --silent
