@@ -19,7 +19,18 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as AwsConnectionError
 
-from pipeline.cli import answers, conformance, demo, images, infrastructure, machine, models, serving, state
+from pipeline.cli import (
+    answers,
+    conformance,
+    demo,
+    images,
+    infrastructure,
+    lineage,
+    machine,
+    models,
+    serving,
+    state,
+)
 from pipeline.errors import PipelineError, SetupError, UsageError
 
 _UNREACHABLE = (
@@ -68,6 +79,8 @@ for command in (
     models.retrain,
     models.runs,
     models.watch,
+    lineage.show,
+    lineage.compare,
     answers.approve,
     answers.reject,
     serving.status,
