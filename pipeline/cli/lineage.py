@@ -29,7 +29,7 @@ def compare(
     env: Env = "staging",
     as_json: Json = False,
 ) -> None:
-    """Two runs beside each other: data, metrics and outcome; differences are the second's less the first's."""
+    """Two runs beside each other, fact by fact; a difference is the second's less the first's."""
     desk = Desk(as_json=as_json)
     runs = open_runs(desk, env)
     facts = compare_runs(runs.get(one), runs.get(other))
