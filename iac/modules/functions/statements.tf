@@ -130,8 +130,14 @@ locals {
       {
         Sid      = "ReadChampion"
         Effect   = "Allow"
-        Action   = ["s3:GetObject", "s3:GetObjectVersion"]
+        Action   = ["s3:GetObject"]
         Resource = ["${local.models}/runs/*/train/profile.json", "${local.models}/runs/*/training/*"]
+      },
+      {
+        Sid      = "CopyChampion"
+        Effect   = "Allow"
+        Action   = ["s3:GetObjectVersion"]
+        Resource = "${local.models}/runs/*/training/*"
       },
       {
         Sid      = "KeepChampion"
