@@ -83,8 +83,8 @@ def kept_demo(deployment: Deployment) -> Iterator[Deployment]:
             sys.stderr.write(f"the teardown failed:\n{ended.stdout[-4000:]}\n{ended.stderr[-4000:]}\n")
 
 
-def write_result(name: str, result: dict[str, Any]) -> None:
-    """Prints the result and writes it to build/bench/<name>.json, with what it was measured on."""
+def write_result(name: str, result: dict[str, Any], *, file: Path | None = None) -> None:
+    """Prints the result and writes it to `file`, build/bench/<name>.json, with what it was measured on."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -94,6 +94,7 @@ def write_result(name: str, result: dict[str, Any]) -> None:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         **result,
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(described, indent=2) + "\n")
-    print(f"build/bench/{name}.json\n{json.dumps(result, indent=2)}")
+    target = file or RESULTS / f"{name}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(described, indent=2) + "\n")
+    print(f"{target}\n{json.dumps(result, indent=2)}")

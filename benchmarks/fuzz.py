@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
+from deployment import write_result
 from processes import tree
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULT = ROOT / "build/bench/fuzz.json"
 PIPELINED = 16
 CSV, JSON, LINES = b"text/csv", b"application/json", b"application/jsonlines"
 TYPES: Final = (
@@ -274,16 +274,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--port", type=int, default=5098)
     parser.add_argument("--model", default="penguins")
-    parser.add_argument("--result", type=Path, default=RESULT)
+    parser.add_argument("--result", type=Path, help="default: build/bench/fuzz.json")
     options = parser.parse_args()
 
     contract = yaml.safe_load((ROOT / "model_src/models" / options.model / "model.yaml").read_text())
     rows = [golden["instance"] for golden in contract["golden"]]
     with serving(options.model, options.port) as pid:
         report = fuzz(rows, port=options.port, pid=pid, requests=options.requests, seed=options.seed)
-    options.result.parent.mkdir(parents=True, exist_ok=True)
-    options.result.write_text(json.dumps(report, indent=2) + "\n")
-    print(json.dumps(report, indent=2))
+    write_result("fuzz", report, file=options.result)
     return 1 if report["wrong"] else 0
 
 
