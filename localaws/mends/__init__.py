@@ -45,6 +45,7 @@ MENDS = (
     "service_metrics",
     "tagging_coverage",
     "denial_messages",
+    "service_transport",
     "service_trust",
     "pass_role",
 )
