@@ -130,9 +130,9 @@ def read_artefact(folder: Path) -> Artefact:
     refuse_pickles((str(file.relative_to(folder)) for file in inside), where=str(folder))
     missing = [name for name in (CARD_FILE, ONNX_FILE) if not (folder / name).is_file()]
     if missing:
-        raise ArtefactError(
-            f"There is no {' and no '.join(missing)} in {folder}; was this model trained by `train`?"
-        )
+        packed = next(folder.glob("*.tar.gz"), None)
+        advice = f"unpack {packed.name} first" if packed else "was this model trained by `train`?"
+        raise ArtefactError(f"There is no {' and no '.join(missing)} in {folder}; {advice}")
     if (folder / CARD_FILE).stat().st_size > MAX_CARD_BYTES:
         raise ArtefactError(f"{folder / CARD_FILE} is larger than {MAX_CARD_BYTES} bytes; no card is.")
     return Artefact(card_from_json((folder / CARD_FILE).read_bytes()), (folder / ONNX_FILE).read_bytes())

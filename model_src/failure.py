@@ -87,6 +87,9 @@ def _fail(reason: str, reason_file: Path) -> int:
     reason = reason.encode("utf-8", errors="backslashreplace").decode()  # half a surrogate is no text
     sys.stderr.write(reason + "\n")
     sys.stderr.flush()
-    reason_file.parent.mkdir(parents=True, exist_ok=True)
-    reason_file.write_text(reason[:MAX_REASON_CHARACTERS], encoding="utf-8")
+    try:
+        reason_file.parent.mkdir(parents=True, exist_ok=True)
+        reason_file.write_text(reason[:MAX_REASON_CHARACTERS], encoding="utf-8")
+    except OSError as error:  # a full disk, another user's folder: the job ends all the same
+        sys.stderr.write(f"The reason cannot be written to {reason_file}: {error.strerror}.\n")
     return 1

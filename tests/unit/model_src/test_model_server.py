@@ -120,6 +120,15 @@ def test_ping_says_why_there_is_no_model(tmp_path: Path, app: ModelApp) -> None:
     assert ask(app, ping) == (200, JSON, {})
 
 
+def test_ping_says_that_a_model_is_still_packed(tmp_path: Path) -> None:
+    (tmp_path / "model.tar.gz").write_bytes(b"")
+
+    status, _, answer = ask(load(tmp_path), Ask(path="/ping", method="GET"))
+
+    assert status == 503
+    assert answer["error"].endswith("; unpack model.tar.gz first")
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
