@@ -3,7 +3,9 @@
 Flow 1, between plan and apply. All of it stands in the state's bucket, each object written once:
 `approvals/people/<stack>/<plan>/<who signed>.json`, which IAM lets only this very person write;
 `approvals/ci/<stack>/<plan>/<approver>.json`, written by CI for whoever answered at its gate;
-`rejections/<stack>/<plan>.json`, after which no approval counts; `applied/<stack>/<plan>.json`.
+`rejections/<stack>/<plan>.json`, after which no approval counts;
+`applied/<stack>/<plan>.json`, which uses the plan up before it is applied;
+`ended/<stack>/<plan>.json`, which says how that went.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.errors import (
     ApprovalError,
@@ -173,6 +175,20 @@ def consume_plan_approval(
         refuse_applied(registry, manifest)
 
 
+def end_plan(
+    registry: Registry,
+    manifest: Manifest,
+    *,
+    status: Literal["Applied", "Failed"],
+    reason: str,
+    by: str,
+    now: datetime,
+) -> None:
+    """Writes down how the apply of a used-up plan ended; one that was killed leaves no such record."""
+    body = {"status": status, "reason": reason, "applied_by": by, "ended_at": now.isoformat()}
+    put_once(canonical(body), s3=registry.s3, bucket=registry.bucket, key=ended_key(manifest))
+
+
 def refuse_applied(registry: Registry, manifest: Manifest) -> None:
     stored = read_object(s3=registry.s3, bucket=registry.bucket, key=applied_key(manifest))
     if stored is not None:
@@ -211,6 +227,22 @@ def applied_key(manifest: Manifest) -> str:
     return f"applied/{manifest.stack}/{manifest.plan_sha256}.json"
 
 
+def ended_key(manifest: Manifest) -> str:
+    return f"ended/{manifest.stack}/{manifest.plan_sha256}.json"
+
+
+def open_plan_approval(registry: Registry, stored: bytes, *, key: str) -> PlanApproval:
+    """The approval in these bytes, whoever may use it. Raises: ApprovalForgedError, ApprovalMismatchError."""
+    approval, signature = _parse(stored, key=key)
+    if not is_genuine(approval.record(), signature, kms=registry.kms, key_id=registry.key_id):
+        raise ApprovalForgedError(
+            f"{key} does not carry the approval key's signature: it was forged or changed after it was "
+            "signed. Look into the bucket's access log."
+        )
+    _check_writer(approval, key)
+    return approval
+
+
 def _keys_of(registry: Registry, stack: str, plan_sha256: str = "") -> Iterator[str]:
     for way in ("people", "ci"):
         prefix = f"approvals/{way}/{stack}/{plan_sha256}"
@@ -231,13 +263,7 @@ def _missing(registry: Registry, manifest: Manifest) -> ApprovalMissingError:
 
 def _check(registry: Registry, manifest: Manifest, key: str, *, now: datetime) -> PlanApproval:
     stored = read_object(s3=registry.s3, bucket=registry.bucket, key=key) or b""
-    approval, signature = _parse(stored, key=key)
-    if not is_genuine(approval.record(), signature, kms=registry.kms, key_id=registry.key_id):
-        raise ApprovalForgedError(
-            f"{key} does not carry the approval key's signature: it was forged or changed after it was "
-            "signed. Look into the bucket's access log."
-        )
-    _check_writer(approval, key)
+    approval = open_plan_approval(registry, stored, key=key)
     _check_subject(approval.subject, plan_subject(manifest, project=registry.project))
     refuse_author(manifest, approval.approver)
     if now >= datetime.fromisoformat(approval.expires_at):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PlanError
-from pipeline.once import read_object
+from pipeline.once import put_once, read_object
 from pipeline.plans import Manifest, PlanFolder, clear_plan, hash_file, parse_manifest, render_manifest
 
 
@@ -36,7 +36,7 @@ class PlanStore:
         home = plan_prefix(manifest.stack, manifest.plan_sha256)
         for name, file in _files(folder, manifest).items():
             self._put(f"{home}/{name}", file.read_bytes())
-        self._put(f"{home}/manifest.json", render_manifest(manifest))
+        put_once(render_manifest(manifest), s3=self.s3, bucket=self.bucket, key=f"{home}/manifest.json")
         pointer = json.dumps({"plan_sha256": manifest.plan_sha256}).encode()
         self._put(f"plans/{manifest.stack}/latest.json", pointer)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from pipeline.plans import Manifest, count_changes
+from pipeline.prices import PlanCost
 
 # What cannot be taken back comes first.
 _ORDER = ("delete", "replace", "update", "create")
@@ -13,8 +14,10 @@ _WORDS = {"delete": "Destroyed", "replace": "Replaced", "update": "Changed in pl
 
 
 def render_summary(manifest: Manifest) -> str:
-    """Counts, then the resources, destroyed and replaced ones first, then policy's verdict."""
-    return "\n".join([*_head(manifest), *_changes(manifest), *_verdict(manifest)]) + "\n"
+    """Counts, then the resources, destroyed and replaced ones first, then policy's verdict and the cost."""
+    return (
+        "\n".join([*_head(manifest), *_changes(manifest), *_verdict(manifest), *_cost(manifest.cost)]) + "\n"
+    )
 
 
 def _head(manifest: Manifest) -> Iterator[str]:
@@ -51,6 +54,27 @@ def _verdict(manifest: Manifest) -> Iterator[str]:
         yield f"- **{finding.rule}**: {quote(finding.address)} {quote(finding.reason)}"
     if unjudged := manifest.verdict.unjudged:
         yield f"- {len(unjudged)} documents are known only when they are applied"
+
+
+def _cost(cost: PlanCost) -> Iterator[str]:
+    yield from ("", "### Cost by the month", "")
+    yield (
+        f"{tell_difference(cost)}, by AWS's list prices of {cost.prices_of} in {cost.region}. "
+        "What costs by use is not in it."
+    )
+    if cost.lines:
+        yield from ("", "| | before | after | USD a month |", "|---|---:|---:|---:|")
+        yield from (
+            f"| {quote(line.what)} | {line.before} | {line.after} | {line.difference_usd:+,.2f} |"
+            for line in cost.lines
+        )
+    if cost.unpriced:
+        yield from ("", f"Without a price in the table: {', '.join(map(quote, cost.unpriced))}.")
+
+
+def tell_difference(cost: PlanCost) -> str:
+    """The sum in a few words."""
+    return f"{cost.difference_usd:+,.2f} USD a month, from {cost.before_usd:,.2f} to {cost.after_usd:,.2f}"
 
 
 def quote(text: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import PlanError
 from pipeline.policy import Finding, Verdict
-from pipeline.terraform import Change
+from pipeline.prices import CostLine, PlanCost
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,14 @@ class PlanFolder:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What becomes of one resource."""
+
+    address: str
+    action: str
+
+
+@dataclass(frozen=True)
 class Basis:
     """What a plan is relative to: another provider or another state would make another plan."""
 
@@ -76,6 +84,7 @@ class Manifest:
     created_at: str
     changes: tuple[Change, ...]
     verdict: Verdict
+    cost: PlanCost
 
 
 def clear_plan(folder: PlanFolder) -> None:
@@ -95,6 +104,7 @@ def save_manifest(
     authors: Sequence[str],
     changes: Sequence[Change],
     verdict: Verdict,
+    cost: PlanCost,
     inputs: Sequence[Path],
     now: datetime,
 ) -> Manifest:
@@ -109,6 +119,7 @@ def save_manifest(
         created_at=now.isoformat(timespec="seconds"),
         changes=tuple(changes),
         verdict=verdict,
+        cost=cost,
     )
     folder.sha256.write_text(f"{manifest.plan_sha256}\n")
     folder.manifest.write_bytes(render_manifest(manifest))
@@ -148,7 +159,7 @@ def parse_manifest(stored: bytes) -> Manifest:
     """Raises: PlanError when these are not the bytes of a manifest."""
     try:
         raw = json.loads(stored)
-        verdict = raw["verdict"]
+        verdict, cost = raw["verdict"], raw["cost"]
         manifest = Manifest(
             **{
                 **raw,
@@ -157,6 +168,13 @@ def parse_manifest(stored: bytes) -> Manifest:
                 "changes": tuple(Change(**change) for change in raw["changes"]),
                 "verdict": Verdict(
                     tuple(Finding(**finding) for finding in verdict["findings"]), tuple(verdict["unjudged"])
+                ),
+                "cost": PlanCost(
+                    **{
+                        **cost,
+                        "lines": tuple(CostLine(**line) for line in cost["lines"]),
+                        "unpriced": tuple(cost["unpriced"]),
+                    }
                 ),
             }
         )

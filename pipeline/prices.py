@@ -98,6 +98,32 @@ class CostDifference:
         return self.after.total_usd - self.before.total_usd
 
 
+@dataclass(frozen=True)
+class CostLine:
+    """How one kind of thing becomes more or less."""
+
+    what: str
+    before: int
+    after: int
+    difference_usd: float
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """What a person is told of a plan's costs, by the month: sums to the cent, and the lines that differ.
+
+    `prices_of` is the day of the price table; `unpriced` are the types that it knows no price of.
+    """
+
+    region: str
+    prices_of: str
+    before_usd: float
+    after_usd: float
+    difference_usd: float
+    lines: tuple[CostLine, ...]
+    unpriced: tuple[str, ...]
+
+
 def load_prices(file: Path = TABLE) -> Prices:
     """The table that ships with the package."""
     raw = tomllib.loads(file.read_text())
@@ -136,6 +162,28 @@ def compare_costs(plan: Mapping[str, Any], prices: Prices) -> CostDifference:
         looked_up=prices.looked_up,
         before=estimate(plan, prices, when="before"),
         after=estimate(plan, prices, when="after"),
+    )
+
+
+def tell_cost(difference: CostDifference) -> PlanCost:
+    """The difference in words that fit a plan's manifest."""
+    before, after = (
+        {line.what: line for line in part.lines} for part in (difference.before, difference.after)
+    )
+    lines = []
+    for what in sorted({*before, *after}):
+        old, new = before.get(what), after.get(what)
+        usd = (new.total_usd if new else 0.0) - (old.total_usd if old else 0.0)
+        if round(usd, 2):
+            lines.append(CostLine(what, old.count if old else 0, new.count if new else 0, round(usd, 2)))
+    return PlanCost(
+        region=difference.region,
+        prices_of=difference.looked_up.isoformat(),
+        before_usd=round(difference.before.total_usd, 2),
+        after_usd=round(difference.after.total_usd, 2),
+        difference_usd=round(difference.usd, 2),
+        lines=tuple(lines),
+        unpriced=tuple(sorted({*difference.before.unpriced, *difference.after.unpriced})),
     )
 
 

@@ -21,7 +21,7 @@ from pipeline.aws import Aws
 from pipeline.errors import PlanError, UsageError
 from pipeline.once import read_object
 from pipeline.package import build_package
-from pipeline.plan_approval import Registry, consume_plan_approval, find_plan_approval
+from pipeline.plan_approval import Registry, consume_plan_approval, end_plan, find_plan_approval
 from pipeline.plan_store import PlanStore, is_here
 from pipeline.plan_summary import render_summary
 from pipeline.plans import (
@@ -36,6 +36,7 @@ from pipeline.plans import (
     utc_now,
 )
 from pipeline.policy import check_verdict, judge_plan
+from pipeline.prices import compare_costs, load_prices, tell_cost
 from pipeline.progress import TerraformProgress
 from pipeline.settings import TARGETS, Environment, Settings, Target
 from pipeline.terraform import Applied, Terraform
@@ -185,6 +186,7 @@ def make_plan(
         authors=workshop.authors,
         changes=changes,
         verdict=judge_plan(representation),
+        cost=tell_cost(compare_costs(representation, load_prices())),
         inputs=inputs,
         now=utc_now(),
     )
@@ -237,9 +239,22 @@ def apply_stack(
     workshop.report(
         f"{stack.name}: applying the plan of {manifest.created_at}, approved by {approval.approver}"
     )
-    applied = terraform.apply(folder.plan)
-    save_outputs(workshop.settings, stack, terraform.output())
+    with _ending(registry, manifest, by=workshop.caller):
+        applied = terraform.apply(folder.plan)
+        save_outputs(workshop.settings, stack, terraform.output())
     return applied
+
+
+@contextmanager
+def _ending(registry: Registry, manifest: Manifest, *, by: str) -> Iterator[None]:
+    """Writes down how an apply ended. Of a failure only its kind: what a provider says may hold anything."""
+    try:
+        yield
+    except BaseException as error:
+        reason = f"{type(error).__name__}; see the output of whoever applied it"
+        end_plan(registry, manifest, status="Failed", reason=reason, by=by, now=utc_now())
+        raise
+    end_plan(registry, manifest, status="Applied", reason="", by=by, now=utc_now())
 
 
 def read_basis(workshop: Workshop, stack: Stack, *, s3: Any) -> Basis:

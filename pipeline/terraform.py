@@ -22,6 +22,7 @@ from python_terraform import Terraform as CommandComposer
 
 from pipeline.errors import SetupError, StateLockedError, TerraformError
 from pipeline.lock import find_told_lock
+from pipeline.plans import Change
 
 # Terraform ends its running requests and unlocks the state when interrupted; only then is it killed.
 _INTERRUPT_GRACE_S = 30
@@ -35,12 +36,6 @@ class Event:
     address: str
     message: str
     elapsed_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Change:
-    address: str
-    action: str
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -21,11 +22,15 @@ def client_error(code: str, message: str = "") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
 
 
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
 class FakeS3:
     """Versioned buckets with conditional writes. `before_put` runs ahead of each put, to race with it."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], list[bytes]] = {}
+        self.written_at: dict[tuple[str, str], datetime] = {}
         self.before_put: Callable[[str], None] = str
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, **options: Any) -> dict[str, Any]:
@@ -33,6 +38,8 @@ class FakeS3:
         if options.get("IfNoneMatch") == "*" and (Bucket, Key) in self.objects:
             raise client_error("PreconditionFailed")
         self.objects.setdefault((Bucket, Key), []).append(Body)
+        # As S3 tells it: to the second.
+        self.written_at[Bucket, Key] = datetime.now(UTC).replace(microsecond=0)
         return {"VersionId": f"v{len(self.objects[Bucket, Key])}"}
 
     def get_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
@@ -62,7 +69,13 @@ class FakeListing:
         keys = sorted(key for bucket, key in self._s3.objects if bucket == Bucket and key.startswith(Prefix))
         after = [key for key in keys if key > StartAfter]
         for start in range(0, len(after), 3):
-            yield {"Contents": [{"Key": key} for key in after[start : start + 3]]}
+            page = after[start : start + 3]
+            yield {
+                "Contents": [
+                    {"Key": key, "LastModified": self._s3.written_at.get((Bucket, key), LONG_AGO)}
+                    for key in page
+                ]
+            }
         yield {}
 
 

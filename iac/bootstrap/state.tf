@@ -32,6 +32,8 @@ module "state_bucket" {
   noncurrent_expiry_days = 365
   # Plans hold what states hold, and are of no use once they are answered.
   short_lived = { "plans/" = var.plans_expiry_days }
+  # Neither who plans nor who answers can write over what was said before. The ledger's entries are made from these.
+  written_once = ["plans/*/manifest.json", "approvals/*", "rejections/*", "applied/*", "ended/*"]
   # S3 refuses a target that does not let it deliver.
   depends_on = [module.access_logs_bucket]
 }

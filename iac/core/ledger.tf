@@ -6,4 +6,5 @@ module "ledger_bucket" {
   access_logs_bucket     = local.names.access_logs_bucket
   retention_days         = var.ledger_retention_days
   noncurrent_expiry_days = null
+  written_once           = ["*"]
 }

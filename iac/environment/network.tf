@@ -23,7 +23,7 @@ module "network" {
   name                = local.names.network
   cidr                = var.network.cidr
   zones               = var.network.zones != null ? var.network.zones : slice(sort(data.aws_availability_zones.current[0].names), 0, 2)
-  buckets             = [local.names.data_bucket, local.names.models_bucket, local.runs_names.models_bucket, local.core.ledger_bucket]
+  buckets             = [local.names.data_bucket, local.names.models_bucket, local.runs_names.models_bucket, local.core.ledger_bucket, var.state_bucket]
   tables              = [local.runs_names.runs_table]
   interface_endpoints = setunion(var.network.interface_endpoints, var.network.functions ? local.function_endpoints : [])
   kms_key_arn         = local.core.data_kms_key_arn

@@ -1,6 +1,6 @@
 locals {
   release_handlers    = ["authorise", "deploy", "smoke", "scale", "rollback", "record"]
-  retraining_handlers = ["claim", "validate", "judge", "open_gate", "answer_gate"]
+  retraining_handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "note_plans"]
   handlers            = concat(local.release_handlers, local.retrains ? local.retraining_handlers : [], var.ttl_hours == null ? [] : ["expire"])
 }
 
@@ -13,6 +13,7 @@ module "functions" {
   names                  = local.names
   runs                   = local.runs_names
   ledger_bucket          = local.core.ledger_bucket
+  state                  = { bucket = var.state_bucket, key_alias = module.names.account.state_key_alias }
   approval_key_arn       = local.core.approval_key_arn
   approval_required      = !local.retrains
   kms_key_arn            = local.core.data_kms_key_arn

@@ -31,6 +31,7 @@ MENDS = (
     "s3_encryption",
     "cloudtrail_events",
     "iam_conditions",
+    "iam_conditional_writes",
     "iam_networks",
     "iam_resources",
     "iam_boundaries",

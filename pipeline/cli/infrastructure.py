@@ -14,6 +14,7 @@ from pipeline import cleanup, contract, stack, teardown
 from pipeline.cli.desk import Desk, DryRun, Env, Json
 from pipeline.drift import check_drift, find_release_drift, find_terraform_drift
 from pipeline.ledger import Ledger
+from pipeline.plan_summary import tell_difference
 from pipeline.plans import Manifest, count_changes, read_plan, utc_now
 from pipeline.settings import Environment, check_workspace
 from pipeline.stack import CORE, Stack
@@ -168,6 +169,9 @@ def _render_plan(manifest: Manifest) -> str:
     lines += [f"  policy  {finding.address} {finding.reason}" for finding in manifest.verdict.findings]
     if unjudged := manifest.verdict.unjudged:
         lines.append(f"  policy  {len(unjudged)} documents are known only when they are applied")
+    lines.append(f"    cost  {tell_difference(manifest.cost)}, by list prices of {manifest.cost.prices_of}")
+    if unpriced := manifest.cost.unpriced:
+        lines.append(f"    cost  without a price: {', '.join(unpriced)}")
     return "\n".join([*lines, f"{manifest.stack}: {_summarise(manifest)}, plan {manifest.plan_sha256}"])
 
 

@@ -30,6 +30,7 @@ class Settings:
     data_bucket: str
     models_bucket: str
     ledger_bucket: str
+    state_bucket: str
     approval_key_id: str
     approval_required: bool
     commit: str
@@ -44,6 +45,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         data_bucket=variables["DATA_BUCKET"],
         models_bucket=variables["MODELS_BUCKET"],
         ledger_bucket=variables["LEDGER_BUCKET"],
+        state_bucket=variables["STATE_BUCKET"],
         approval_key_id=variables["APPROVAL_KEY_ID"],
         approval_required=variables["APPROVAL_REQUIRED"] == "true",
         commit=variables["COMMIT"],

@@ -99,7 +99,7 @@ class Stage:
         self.aws = aws
         self.buckets = {
             name: f"stage-{name}"
-            for name in ("data", "models", "production-models", "ledger", "production-data")
+            for name in ("data", "models", "production-models", "ledger", "state", "production-data")
         }
         for bucket in self.buckets.values():
             aws.client("s3").create_bucket(Bucket=bucket)
@@ -161,6 +161,7 @@ class Stage:
             "DATA_BUCKET": self.buckets["data"],
             "MODELS_BUCKET": self.buckets["production-models" if production else "models"],
             "LEDGER_BUCKET": self.buckets["ledger"],
+            "STATE_BUCKET": self.buckets["state"],
             "APPROVAL_KEY_ID": self.approval_key,
             "APPROVAL_REQUIRED": str(production).lower(),
             "COMMIT": "0123abc",

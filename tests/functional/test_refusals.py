@@ -155,7 +155,7 @@ def test_nobody_writes_an_approval_in_anothers_name(deployment: Deployment) -> N
 
     for key in (f"people/core/{'0' * 64}/{own.replace('bob', 'dora')}.json", f"ci/core/{'0' * 64}/dora.json"):
         with pytest.raises(ClientError, match="AccessDenied"):
-            s3.put_object(Bucket=bucket, Key=f"approvals/{key}", Body=b"{}")
+            s3.put_object(Bucket=bucket, Key=f"approvals/{key}", Body=b"{}", IfNoneMatch="*")
 
 
 @pytest.mark.parametrize("confirmation", [(), ("--confirm", "staging")])

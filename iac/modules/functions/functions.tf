@@ -12,6 +12,7 @@ locals {
     scale       = { timeout_s = 60, memory_mb = 256 }
     rollback    = { timeout_s = 60, memory_mb = 256 }
     record      = { timeout_s = 60, memory_mb = 256 }
+    note_plans  = { timeout_s = 300, memory_mb = 256 }
     expire      = { timeout_s = 300, memory_mb = 256 }
   }
 
@@ -59,6 +60,7 @@ resource "aws_lambda_function" "this" {
       DATA_BUCKET       = var.names.data_bucket
       MODELS_BUCKET     = var.names.models_bucket
       LEDGER_BUCKET     = var.ledger_bucket
+      STATE_BUCKET      = var.state.bucket
       APPROVAL_KEY_ID   = var.approval_key_arn
       APPROVAL_REQUIRED = tostring(var.approval_required)
       COMMIT            = var.commit

@@ -10,6 +10,7 @@ locals {
   models         = "${local.s3}${var.names.models_bucket}"
   run_artefacts  = "${local.s3}${var.runs.models_bucket}/runs/*"
   ledger         = "${local.s3}${var.ledger_bucket}"
+  state          = "${local.s3}${var.state.bucket}"
   runs_table     = "${local.aws.dynamodb}:table/${var.runs.runs_table}"
   model_packages = "${local.aws.sagemaker}:model-package/${var.runs.prefix}-*/*"
   # What releases make: SageMaker models, endpoint configurations and endpoints that start with the environment's prefix.
@@ -21,7 +22,7 @@ locals {
   scaling = "arn:${var.context.partition}:application-autoscaling:${var.context.region}:${var.context.account_id}:scalable-target/*"
 
   # Those that write objects, or that events call, whose failures go to the encrypted dead-letter queue.
-  writers = ["validate", "authorise", "record", "expire", "answer_gate"]
+  writers = ["validate", "authorise", "record", "note_plans", "expire", "answer_gate"]
   encrypt = {
     Sid      = "Encrypt"
     Effect   = "Allow"
@@ -349,5 +350,45 @@ locals {
     ])
 
     record = concat([local.update_runs], local.append_to_ledger)
+
+    note_plans = concat(local.append_to_ledger, [
+      local.verify_approvals,
+      {
+        # What became of plans; neither states nor the plans themselves.
+        Sid    = "ReadRecords"
+        Effect = "Allow"
+        Action = ["s3:GetObject"]
+        Resource = [
+          for keys in ["plans/*/manifest.json", "approvals/*", "rejections/*", "applied/*", "ended/*"] : "${local.state}/${keys}"
+        ]
+      },
+      {
+        Sid       = "FindRecords"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = local.state
+        Condition = { StringLike = { "s3:prefix" = ["plans/*", "approvals/*", "rejections/*", "applied/*", "ended/*"] } }
+      },
+      {
+        Sid       = "DecryptRecords"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt"]
+        Resource  = "arn:${var.context.partition}:kms:${var.context.region}:${var.context.account_id}:key/*"
+        Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = var.state.key_alias } }
+      },
+      {
+        Sid      = "NoteWhatIsEntered"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = "${local.ledger}/noted/*"
+      },
+      {
+        Sid       = "FindWhatIsEntered"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = local.ledger
+        Condition = { StringLike = { "s3:prefix" = "noted/*" } }
+      },
+    ])
   }
 }

@@ -24,7 +24,7 @@ variable "handlers" {
   validation {
     condition = length(setsubtract(var.handlers, [
       "claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record",
-      "expire",
+      "note_plans", "expire",
     ])) == 0
     error_message = "handlers names a module that pipeline/lambdas does not have."
   }
@@ -52,6 +52,14 @@ variable "runs" {
 variable "ledger_bucket" {
   description = "Name of the bucket of approvals and release history."
   type        = string
+}
+
+variable "state" {
+  description = "Where plans and what became of them are recorded: the state's bucket, and key_alias of the key that encrypts it."
+  type = object({
+    bucket    = string
+    key_alias = string
+  })
 }
 
 variable "approval_key_arn" {

@@ -47,6 +47,7 @@ def production() -> Settings:
         data_bucket="production-data",
         models_bucket="production-models",
         ledger_bucket="ledger",
+        state_bucket="state",
         approval_key_id="approval-key",
         approval_required=True,
         commit="0123abc",

@@ -6,10 +6,28 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import PlanError
-from pipeline.plans import Basis, PlanFolder, claim_plan, clear_plan, count_changes, read_plan, save_manifest
+from pipeline.plans import (
+    Basis,
+    Change,
+    PlanFolder,
+    claim_plan,
+    clear_plan,
+    count_changes,
+    read_plan,
+    save_manifest,
+)
 from pipeline.policy import Finding, Verdict
-from pipeline.terraform import Change
+from pipeline.prices import CostLine, PlanCost
 
+COST = PlanCost(
+    "us-east-1",
+    "2026-11-21",
+    10.0,
+    17.3,
+    7.3,
+    (CostLine("interface endpoint", 0, 1, 7.3),),
+    ("aws_other",),
+)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 COMMAND = "mlops plan --env staging"
 
@@ -34,6 +52,7 @@ def saved(tmp_path: Path) -> PlanFolder:
         authors=["ann"],
         changes=changes,
         verdict=verdict,
+        cost=COST,
         inputs=[package],
         now=NOW,
     )

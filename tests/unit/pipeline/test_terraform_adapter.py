@@ -10,7 +10,8 @@ import pytest
 from fake_terraform import FakeTerraform
 
 from pipeline.errors import SetupError, TerraformError
-from pipeline.terraform import Change, Event, Operation, Terraform, measure_waiting, time_operations
+from pipeline.plans import Change
+from pipeline.terraform import Event, Operation, Terraform, measure_waiting, time_operations
 from pipeline.toolchain import find_toolchain, terraform_environment
 
 

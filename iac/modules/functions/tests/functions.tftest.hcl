@@ -21,6 +21,7 @@ variables {
     runs_table    = "mlops-staging-runs"
   }
   ledger_bucket          = "mlops-ledger-123456789012"
+  state                  = { bucket = "mlops-tfstate-123456789012", key_alias = "alias/mlops-tfstate" }
   approval_key_arn       = "arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111"
   approval_required      = true
   kms_key_arn            = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"

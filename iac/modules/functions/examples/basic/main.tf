@@ -21,6 +21,7 @@ module "functions" {
   names                  = module.names.environment
   runs                   = module.names.environment
   ledger_bucket          = module.names.account.ledger_bucket
+  state                  = { bucket = module.names.account.state_bucket, key_alias = module.names.account.state_key_alias }
   approval_key_arn       = "arn:aws:kms:us-east-1:123456789012:key/11111111-1111-1111-1111-111111111111"
   approval_required      = false
   kms_key_arn            = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
