@@ -75,7 +75,8 @@ def read_releases(entries: Iterable[Entry], environment: str) -> dict[str, str]:
         if entry.kind == "release" and body["status"] == "InService":
             released[details["release"]["endpoint_name"]] = details["release"]["endpoint_config_name"]
         if entry.kind == "expiry":
-            for resource in details["removed"]:
+            # A run whose gate expired removed nothing.
+            for resource in details.get("removed", []):
                 released.pop(resource["name"], None)
     return released
 

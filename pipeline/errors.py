@@ -61,6 +61,10 @@ class EndpointBusyError(RunError):
     """Another deployment of the endpoint is under way; the state machine waits and tries again."""
 
 
+class LeaseLostError(RunError):
+    """Another execution has taken over the endpoint; this one changes nothing any more."""
+
+
 class RollbackError(RunError):
     """The endpoint could not be brought back; a person has to look."""
 

@@ -1,33 +1,88 @@
 """One release at a time per endpoint: the lease, held by an execution for as long as it runs.
 
-Flow: approval and staging, ahead of the deploy. It needs no clock and no giving back: when the holder's
-execution is over, however it ended, the next one takes the lease. It stands in the runs table.
+Flow: approval and staging, around what changes the endpoint. It needs no clock and no giving back: when the
+holder's execution is over, however it ended, the next one takes the lease. A function of an execution that
+is over may still be at work, so each taking has a token, one higher than the last, and every change of the
+endpoint asks first whether its own is still the newest. It stands in the runs table.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from pipeline.errors import EndpointBusyError
+from pipeline.errors import EndpointBusyError, LeaseLostError
 
 
-def take_lease(name: str, *, holder: str, table: str, dynamodb: Any, stepfunctions: Any) -> None:
-    """Nothing, when this execution holds the lease. Raises: EndpointBusyError naming who does."""
-    if _write(name, holder=holder, expected=None, table=table, dynamodb=dynamodb):
-        return
-    key = {"run_id": {"S": lease_key(name)}}
-    item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True)["Item"]
-    current = item["holder"]["S"]
-    if current == holder:
-        return
-    # Of several that find the holder gone, one writes over it; for the others it is another by then.
-    gone = stepfunctions.describe_execution(executionArn=current)["status"] != "RUNNING"
-    if not (gone and _write(name, holder=holder, expected=current, table=table, dynamodb=dynamodb)):
-        raise EndpointBusyError(
-            f"Endpoint {name} is being released to by {current}; this release has to wait."
+@dataclass(frozen=True)
+class Lease:
+    """What was taken; `token` tells it from every other taking of the same lease."""
+
+    name: str
+    holder: str
+    token: int
+    table: str
+    dynamodb: Any
+
+    def confirm(self) -> None:
+        """Nothing, while no other has taken it since. Raises: LeaseLostError naming who has."""
+        if _write(self, expected=self):
+            return
+        current = _read(self.name, table=self.table, dynamodb=self.dynamodb)
+        by = f"{current.holder} (token {current.token})" if current else "nobody"
+        raise LeaseLostError(
+            f"Endpoint {self.name} was taken over by {by}: the token {self.token} of {self.holder} is stale, "
+            "and changes nothing any more."
         )
+
+
+class FencedEndpoints:
+    """A SageMaker client that changes an endpoint only while the lease on it is held."""
+
+    _CHANGES = ("create_endpoint", "update_endpoint", "delete_endpoint")
+
+    def __init__(self, sagemaker: Any, lease: Lease) -> None:
+        self._sagemaker = sagemaker
+        self._lease = lease
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._CHANGES:
+            # Asked at the last moment: when the change is called, not when it is looked up.
+            return lambda **request: self._change(name, request)
+        return getattr(self._sagemaker, name)
+
+    def _change(self, name: str, request: dict[str, Any]) -> Any:
+        self._lease.confirm()
+        return getattr(self._sagemaker, name)(**request)
+
+
+def take_lease(name: str, *, holder: str, table: str, dynamodb: Any, stepfunctions: Any) -> Lease:
+    """The lease, when this execution holds it now. Raises: EndpointBusyError naming who does."""
+    current = _read(name, table=table, dynamodb=dynamodb)
+    if current is None or current.holder == holder or _is_over(current.holder, stepfunctions):
+        # Of several that find it free, one writes; for the others it is another's by then.
+        taken = Lease(name, holder, current.token + 1 if current else 1, table, dynamodb)
+        if _write(taken, expected=current):
+            return taken
+        current = _read(name, table=table, dynamodb=dynamodb)
+    by = current.holder if current else "somebody"
+    raise EndpointBusyError(f"Endpoint {name} is being released to by {by}; this release has to wait.")
+
+
+def retake_lease(name: str, *, holder: str, table: str, dynamodb: Any) -> Lease | None:
+    """The lease under a new token, where this execution is the one that took it last; else None.
+
+    Raises: LeaseLostError when another took it at this moment.
+    """
+    current = _read(name, table=table, dynamodb=dynamodb)
+    if current is None or current.holder != holder:
+        return None
+    taken = Lease(name, holder, current.token + 1, table, dynamodb)
+    if not _write(taken, expected=current):
+        raise LeaseLostError(f"Endpoint {name} was taken over while {holder} took it again.")
+    return taken
 
 
 def lease_key(name: str) -> str:
@@ -35,18 +90,42 @@ def lease_key(name: str) -> str:
     return f"lease/{name}"
 
 
-def _write(name: str, *, holder: str, expected: str | None, table: str, dynamodb: Any) -> bool:
-    """True when the lease was free, or was held by `expected`, and is this holder's now."""
-    values = {":holder": {"S": holder}}
+def _is_over(holder: str, stepfunctions: Any) -> bool:
+    try:
+        status: str = stepfunctions.describe_execution(executionArn=holder)["status"]
+    except ClientError as error:
+        # Step Functions forgets an execution 90 days after its end.
+        if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+            raise
+        return True
+    return status != "RUNNING"
+
+
+def _read(name: str, *, table: str, dynamodb: Any) -> Lease | None:
+    key = {"run_id": {"S": lease_key(name)}}
+    item = dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+    if item is None:
+        return None
+    # One from before there were tokens has none.
+    token = int(item.get("fence", {"N": "0"})["N"])
+    return Lease(name, item["holder"]["S"], token, table, dynamodb)
+
+
+def _write(lease: Lease, *, expected: Lease | None) -> bool:
+    """True when the lease was as expected, and is this one now."""
+    values = {":holder": {"S": lease.holder}, ":fence": {"N": str(lease.token)}}
     condition = "attribute_not_exists(holder)"
     if expected:
-        values[":expected"] = {"S": expected}
-        condition = "holder = :expected"
+        values[":expected"] = {"S": expected.holder}
+        condition = "holder = :expected AND attribute_not_exists(fence)"
+        if expected.token:
+            values[":token"] = {"N": str(expected.token)}
+            condition = "holder = :expected AND fence = :token"
     try:
-        dynamodb.update_item(
-            TableName=table,
-            Key={"run_id": {"S": lease_key(name)}},
-            UpdateExpression="SET holder = :holder",
+        lease.dynamodb.update_item(
+            TableName=lease.table,
+            Key={"run_id": {"S": lease_key(lease.name)}},
+            UpdateExpression="SET holder = :holder, fence = :fence",
             ConditionExpression=condition,
             ExpressionAttributeValues=values,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -78,18 +78,8 @@ class Ledger:
         Raises: LedgerError naming the first broken link.
         """
         previous = self._read(after).sha256 if after else GENESIS
-        expected = after
-        for sequence in self._sequences(after=after):
-            expected += 1
-            if sequence != expected:
-                raise LedgerError(f"Ledger {self._bucket}: entry {expected} is missing.")
-            entry = self._read(sequence)
-            if entry.previous != previous:
-                raise LedgerError(
-                    f"Ledger {self._bucket}: entry {sequence} does not follow from entry {sequence - 1}."
-                )
-            previous = entry.sha256
-            yield entry
+        stored = ((sequence, self._get(sequence)) for sequence in self._sequences(after=after))
+        return check_links(stored, after=after, previous=previous)
 
     def _last(self) -> Entry | None:
         for sequence in self._sequences(after=max(self._seen - 1, 0)):
@@ -113,8 +103,11 @@ class Ledger:
                 yield _sequence_of(found["Key"])
 
     def _read(self, sequence: int) -> Entry:
-        stored = self._s3.get_object(Bucket=self._bucket, Key=entry_key(sequence))["Body"].read()
-        return parse_entry(stored, sequence=sequence)
+        return parse_entry(self._get(sequence), sequence=sequence)
+
+    def _get(self, sequence: int) -> bytes:
+        stored: bytes = self._s3.get_object(Bucket=self._bucket, Key=entry_key(sequence))["Body"].read()
+        return stored
 
     def _write(self, entry: Entry) -> bool:
         try:
@@ -143,19 +136,59 @@ def canonical(entry: Entry) -> bytes:
     return _json({**_hashed_part(entry), "sha256": entry.sha256})
 
 
+def check_links(
+    stored: Iterable[tuple[int, bytes]], *, after: int = 0, previous: str = GENESIS
+) -> Iterator[Entry]:
+    """The entries in these bytes, which stand under these numbers; `previous` is the hash of entry `after`.
+
+    Raises: LedgerError naming the first broken link: which entry, and what differs.
+    """
+    expected = after
+    for sequence, content in stored:
+        expected += 1
+        if sequence != expected:
+            raise LedgerError(f"Ledger: entry {expected} is missing; entry {sequence} comes next.")
+        entry = parse_entry(content, sequence=sequence)
+        if entry.previous != previous:
+            raise LedgerError(
+                f"Ledger: entry {sequence} does not follow from entry {sequence - 1}, whose hash is "
+                f"{previous}: it follows from {entry.previous}."
+            )
+        previous = entry.sha256
+        yield entry
+
+
+def verify_ledger(entries: Iterable[Entry], *, head: str | None = None) -> Entry | None:
+    """The last entry of an unbroken chain; None for an empty one.
+
+    An end that was cut off cannot be seen in what is left: `head` is the hash of an entry that was the last
+    one earlier, and has to be among them. Raises: LedgerError.
+    """
+    last, found = None, head in (None, GENESIS)
+    for last in entries:
+        found = found or last.sha256 == head
+    if not found:
+        where = f"ends with entry {last.sequence}, {last.sha256}" if last else "is empty"
+        raise LedgerError(
+            f"Ledger: no entry has the hash {head}; it {where}. It was cut off, or written anew."
+        )
+    return last
+
+
 def parse_entry(stored: bytes, *, sequence: int) -> Entry:
     """The entry in these bytes. Raises: LedgerError when a single byte is not as it was written."""
+    changed = f"Ledger entry {sequence} was changed after it was written"
     try:
         entry = Entry(**json.loads(stored))
-        intact = (
-            entry.sequence == sequence
-            and entry.sha256 == hashlib.sha256(_json(_hashed_part(entry))).hexdigest()
-            and canonical(entry) == stored
-        )
-    except (ValueError, TypeError):
-        intact = False
-    if not intact:
-        raise LedgerError(f"Ledger entry {sequence} was changed after it was written.")
+        computed = hashlib.sha256(_json(_hashed_part(entry))).hexdigest()
+    except (ValueError, TypeError) as error:
+        raise LedgerError(f"{changed}: it cannot be read as one: {error!r}") from None
+    if entry.sequence != sequence:
+        raise LedgerError(f"{changed}: it says that it is entry {entry.sequence}.")
+    if entry.sha256 != computed:
+        raise LedgerError(f"{changed}: its hash is {computed}, and it says {entry.sha256}.")
+    if canonical(entry) != stored:
+        raise LedgerError(f"{changed}: it says the same in other bytes.")
     return entry
 
 

@@ -63,7 +63,10 @@ class Serving:
 
 @dataclass(frozen=True)
 class Release:
-    """One approved model on its way into one environment; `approved_by` where the environment asks."""
+    """One approved model on its way into one environment; `approved_by` where the environment asks.
+
+    The dataset is what it was trained on, for whoever asks the ledger later.
+    """
 
     release_id: str
     run_id: str
@@ -80,6 +83,8 @@ class Release:
     model_sha256: str
     model_package_arn: str
     approved_by: str | None = None
+    dataset_version_id: str | None = None
+    dataset_sha256: str | None = None
 
 
 def parse_serving(settings: Mapping[str, Any]) -> Serving:

@@ -66,6 +66,7 @@ app = typer.Typer(
 app.command()(machine.doctor)
 app.add_typer(machine.local, name="local")
 app.add_typer(state.state, name="state")
+app.add_typer(serving.ledger, name="ledger")
 for command in (
     infrastructure.bootstrap,
     images.build,
@@ -87,6 +88,7 @@ for command in (
     serving.smoke,
     serving.predict,
     serving.history,
+    serving.served,
     demo.demo,
 ):
     app.command()(command)

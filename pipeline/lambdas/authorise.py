@@ -67,7 +67,13 @@ def authorise(
             package, subject, request["execution_arn"], settings=settings, clients=clients, runs=runs, now=now
         )
     release = _prepare(request, subject, image=image, artefact=artefact, settings=settings, s3=clients.s3)
-    return dataclasses.replace(release, approved_by=approver)
+    origin = package["CustomerMetadataProperties"]
+    return dataclasses.replace(
+        release,
+        approved_by=approver,
+        dataset_version_id=origin.get("dataset_version_id"),
+        dataset_sha256=origin.get("dataset_sha256"),
+    )
 
 
 def _container(package: dict[str, Any], *, subject: Subject, model: str) -> tuple[str, str]:

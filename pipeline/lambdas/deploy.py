@@ -13,7 +13,7 @@ from typing import Any
 from pipeline.errors import EndpointBusyError
 from pipeline.lambdas import edge
 from pipeline.lambdas.sagemaker import describe
-from pipeline.lease import take_lease
+from pipeline.lease import FencedEndpoints, take_lease
 from pipeline.release import (
     BUSY,
     PREVIOUS_TAG,
@@ -33,7 +33,7 @@ from pipeline.release import (
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """{release, execution_arn, serving} -> {previous_endpoint_config_name, created}"""
     release = Release(**event["release"])
-    take_lease(
+    lease = take_lease(
         release.endpoint_name,
         holder=event["execution_arn"],
         table=edge.settings().runs_table,
@@ -43,7 +43,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     return deploy(
         release,
         serving=parse_serving(event["serving"]),
-        sagemaker=edge.client("sagemaker"),
+        sagemaker=FencedEndpoints(edge.client("sagemaker"), lease),
         autoscaling=edge.client("application-autoscaling"),
     )
 

@@ -15,16 +15,25 @@ from pipeline.errors import RollbackError
 from pipeline.lambdas import edge
 from pipeline.lambdas.deploy import previous_config
 from pipeline.lambdas.sagemaker import describe
+from pipeline.lease import FencedEndpoints, retake_lease
 from pipeline.release import BUSY, Release, Serving, parse_serving, pending_config, retained_count
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{release, serving} -> {settled, rolled_back_to}"""
-    return rollback(
-        Release(**event["release"]),
-        serving=parse_serving(event["serving"]),
-        sagemaker=edge.client("sagemaker"),
+    """{release, execution_arn, serving} -> {settled, rolled_back_to}"""
+    release, sagemaker = Release(**event["release"]), edge.client("sagemaker")
+    lease = retake_lease(
+        release.endpoint_name,
+        holder=event["execution_arn"],
+        table=edge.settings().runs_table,
+        dynamodb=edge.client("dynamodb"),
     )
+    if lease is None:
+        # It never got as far as the endpoint, or somebody else has it: what is there is not this release's.
+        endpoint = describe(sagemaker.describe_endpoint, EndpointName=release.endpoint_name)
+        return {"settled": True, "rolled_back_to": endpoint["EndpointConfigName"] if endpoint else None}
+    fenced = FencedEndpoints(sagemaker, lease)
+    return rollback(release, serving=parse_serving(event["serving"]), sagemaker=fenced)
 
 
 def rollback(release: Release, *, serving: Serving, sagemaker: Any) -> dict[str, Any]:

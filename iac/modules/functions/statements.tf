@@ -293,6 +293,9 @@ locals {
     ]
 
     rollback = [
+      # Only who holds the lease brings anything back.
+      local.read_runs,
+      local.update_runs,
       {
         Sid    = "UndoReleases"
         Effect = "Allow"

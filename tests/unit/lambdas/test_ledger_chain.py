@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from lambda_fakes import FakeS3, client_error
 
 from pipeline.errors import LedgerError
-from pipeline.ledger import Ledger, entry_key
+from pipeline.ledger import GENESIS, Ledger, entry_key, verify_ledger
 
 START = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 
@@ -145,3 +147,45 @@ def test_any_changed_byte_is_found_and_named(data: st.DataObject) -> None:
 
     with pytest.raises(LedgerError, match=f"entry {sequence} was changed"):
         list(make_ledger(s3).entries())
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda entry: entry | {"kind": "release"}, r"its hash is [0-9a-f]{64}, and it says [0-9a-f]{64}"),
+        (lambda entry: entry | {"sequence": 3}, "it says that it is entry 3"),
+        (lambda entry: {**entry, "more": 1}, "it cannot be read as one"),
+        (lambda entry: dict(reversed(entry.items())), "it says the same in other bytes"),
+    ],
+)
+def test_what_differs_is_said(
+    s3: FakeS3, change: Callable[[dict[str, Any]], dict[str, Any]], difference: str
+) -> None:
+    fill(s3, 3)
+    entry = json.loads(s3.text("ledger", entry_key(2)))
+    s3.objects["ledger", entry_key(2)] = [json.dumps(change(entry), separators=(",", ":")).encode()]
+
+    with pytest.raises(LedgerError, match=f"entry 2 was changed after it was written: {difference}"):
+        verify_ledger(make_ledger(s3).entries())
+
+
+def test_an_intact_ledger_tells_its_head(s3: FakeS3) -> None:
+    ledger = fill(s3, 3)
+    heads = [entry.sha256 for entry in ledger.entries()]
+
+    for head in (None, GENESIS, *heads):
+        last = verify_ledger(ledger.entries(), head=head)
+        assert last
+        assert last.sha256 == heads[-1]
+    assert verify_ledger(make_ledger(FakeS3()).entries()) is None
+
+
+def test_an_end_that_was_cut_off_is_found_by_the_head_of_before(s3: FakeS3) -> None:
+    ledger = fill(s3, 3)
+    head = list(ledger.entries())[-1].sha256
+    del s3.objects["ledger", entry_key(3)]
+
+    with pytest.raises(LedgerError, match=f"no entry has the hash {head}; it ends with entry 2"):
+        verify_ledger(ledger.entries(), head=head)
+    with pytest.raises(LedgerError, match="it is empty"):
+        verify_ledger([], head=head)

@@ -107,7 +107,7 @@ def test_retraining_calls_its_functions_with_what_they_take(name: str, handler: 
         ("Authorise", {"model_package_arn", "execution_arn", "model", "endpoint_name", "serving"}),
         ("Deploy", {"release", "execution_arn", "serving"}),
         ("Smoke", {"release", "golden_uri"}),
-        ("Rollback", {"release", "serving"}),
+        ("Rollback", {"release", "execution_arn", "serving"}),
         ("Scale", {"release", "serving"}),
         ("Record", {"run_id", "end", "execution_arn", "entry_id", "since"}),
     ],

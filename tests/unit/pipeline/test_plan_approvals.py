@@ -31,6 +31,7 @@ from pipeline.plan_approval import (
     Registry,
     applied_key,
     ci_key,
+    ended_key,
     give_plan_approval,
     person_key,
     reject_plan,
@@ -133,6 +134,8 @@ def test_an_approved_plan_is_applied(site: Site) -> None:
     assert site.applies == 1
     used = json.loads(site.s3.text(BUCKET, applied_key(manifest)))
     assert used["applied_by"].endswith("mlops-deployer/carol")
+    ended = json.loads(site.s3.text(BUCKET, ended_key(manifest)))
+    assert (ended["status"], ended["applied_by"]) == ("Applied", used["applied_by"])
     assert (manifest.basis.state_serial, manifest.basis.state_lineage) == (3, "lineage")
 
 
@@ -402,6 +405,8 @@ def test_the_summary_puts_what_is_lost_first(site: Site) -> None:
     ]
     assert order == sorted(order)
     assert "not to be approved by `ann`, `carol`" in summary
+    assert "### Cost by the month" in summary
+    assert f"by AWS's list prices of {manifest.cost.prices_of} in us-east-1" in summary
 
 
 def test_a_name_in_the_summary_is_no_markup(site: Site) -> None:

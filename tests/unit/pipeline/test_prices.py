@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.prices import compare_costs, estimate, load_prices
+from pipeline.prices import CostLine, compare_costs, estimate, load_prices, tell_cost
 
 IAC = Path(__file__).parents[3] / "iac"
 PRICES = load_prices()
@@ -101,3 +101,23 @@ def test_what_has_no_price_is_named_and_not_taken_for_free() -> None:
     found = estimate(plan(change("aws_nat_gateway", {}), after=endpoints), PRICES, when="after")
 
     assert found.unpriced == ("aws_nat_gateway", "ml.p99.huge")
+
+
+def test_a_person_is_told_sums_and_what_differs() -> None:
+    key, endpoint = {}, {"vpc_endpoint_type": "Interface", "subnet_ids": ["a", "b"]}
+    told = tell_cost(
+        compare_costs(
+            plan(
+                change("aws_kms_key", key, before=key),
+                change("aws_vpc_endpoint", endpoint),
+                change("aws_cloudwatch_dashboard", None, before={}),
+                change("aws_new_thing", {}),
+            ),
+            PRICES,
+        )
+    )
+
+    assert told.prices_of == PRICES.looked_up.isoformat()
+    assert (told.before_usd, told.after_usd, told.difference_usd) == (4.0, 15.6, 11.6)
+    assert told.lines == (CostLine("dashboard", 1, 0, -3.0), CostLine("interface endpoint", 0, 2, 14.6))
+    assert told.unpriced == ("aws_new_thing",)
