@@ -71,12 +71,12 @@ def approve(
     )
     if dry_run:
         text = f"{waiting.summary}\n{approver} would approve {manifest.plan_sha256}."
-        desk.show({"approval": approval.record()}, text=text)
+        desk.show({"approval": approval.record(), "cost": asdict(manifest.cost)}, text=text)
         return
     key = ci_key(manifest, approver) if by else person_key(manifest, desk.caller.user_id)
     give_plan_approval(open_registry(desk), manifest, approval, key=key)
     text = f"{waiting.summary}\n{manifest.stack} is approved by {approver} until {approval.expires_at}."
-    desk.show(approval.record(), text=text)
+    desk.show(approval.record() | {"cost": asdict(manifest.cost)}, text=text)
 
 
 def reject(

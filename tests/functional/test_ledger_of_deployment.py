@@ -1,4 +1,4 @@
-"""What a deployment leaves in the ledger: infrastructure beside models, to be verified, nobody's to change."""
+"""What a deployment leaves in the ledger: infrastructure beside models, for nobody to change."""
 
 from __future__ import annotations
 
