@@ -1,4 +1,7 @@
 locals {
+  # Its objects, by the bucket's name, which is known before the bucket is there.
+  state_objects = "arn:${local.partition}:s3:::${module.names.account.state_bucket}"
+
   # Of a key's policy: who uses the key is decided by IAM.
   granted_by_iam = {
     Sid       = "AccessIsGrantedByIam"
@@ -33,7 +36,17 @@ module "state_bucket" {
   # Plans hold what states hold, and are of no use once they are answered.
   short_lived = { "plans/" = var.plans_expiry_days }
   # Neither who plans nor who answers can write over what was said before. The ledger's entries are made from these.
-  written_once = ["plans/*/manifest.json", "approvals/*", "rejections/*", "applied/*", "ended/*"]
+  statements = [{
+    Sid       = "WrittenOnce"
+    Effect    = "Deny"
+    Principal = "*"
+    Action    = "s3:PutObject"
+    Resource = [
+      "${local.state_objects}/plans/*/manifest.json", "${local.state_objects}/approvals/*", "${local.state_objects}/rejections/*",
+      "${local.state_objects}/applied/*", "${local.state_objects}/ended/*",
+    ]
+    Condition = { Null = { "s3:if-none-match" = "true" } }
+  }]
   # S3 refuses a target that does not let it deliver.
   depends_on = [module.access_logs_bucket]
 }

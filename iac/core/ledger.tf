@@ -6,5 +6,13 @@ module "ledger_bucket" {
   access_logs_bucket     = local.names.access_logs_bucket
   retention_days         = var.ledger_retention_days
   noncurrent_expiry_days = null
-  written_once           = ["*"]
+  # Nothing is written over. Writing in parts is refused too, since a part cannot say that it expects nothing there.
+  statements = [{
+    Sid       = "WrittenOnce"
+    Effect    = "Deny"
+    Principal = "*"
+    Action    = "s3:PutObject"
+    Resource  = "arn:${local.partition}:s3:::${local.names.ledger_bucket}/*"
+    Condition = { Null = { "s3:if-none-match" = "true" } }
+  }]
 }

@@ -106,15 +106,6 @@ resource "aws_s3_bucket_policy" "this" {
         Resource  = [aws_s3_bucket.this.arn, "${aws_s3_bucket.this.arn}/*"]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
       }],
-      [for keys in [var.written_once] : {
-        # Writing in parts is refused too, since a part cannot say so.
-        Sid       = "WrittenOnce"
-        Effect    = "Deny"
-        Principal = "*"
-        Action    = "s3:PutObject"
-        Resource  = [for key in keys : "${aws_s3_bucket.this.arn}/${key}"]
-        Condition = { Null = { "s3:if-none-match" = "true" } }
-      } if length(keys) > 0],
       var.statements,
     )
   })

@@ -42,12 +42,6 @@ variable "statements" {
   }
 }
 
-variable "written_once" {
-  description = "Keys, with wildcards, of objects that nobody may write over: S3 refuses every write of them that does not say `If-None-Match: *`."
-  type        = list(string)
-  default     = []
-}
-
 variable "retention_days" {
   description = "Days for which a written object can be neither altered nor deleted without the right to bypass governance; null for no object lock."
   type        = number

@@ -33,24 +33,6 @@ run "plain_http_is_refused_to_everyone" {
   }
 }
 
-run "what_is_written_once_is_never_written_over" {
-  variables {
-    written_once = ["records/*"]
-  }
-
-  assert {
-    condition = jsondecode(aws_s3_bucket_policy.this.policy).Statement[1] == {
-      Sid       = "WrittenOnce"
-      Effect    = "Deny"
-      Principal = "*"
-      Action    = "s3:PutObject"
-      Resource  = ["arn:aws:s3:::mock/records/*"]
-      Condition = { Null = { "s3:if-none-match" = "true" } }
-    }
-    error_message = "A write that is not conditional must be refused."
-  }
-}
-
 run "a_bucket_is_versioned_encrypted_and_closed" {
   command = plan
 
