@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -119,12 +118,18 @@ def test_nobody_writes_the_ledger_by_hand(deployment: Deployment, profile: str) 
 
 
 @pytest.mark.parametrize(
-    ("bucket", "key"), [(LEDGER, "ledger/000000000001.json"), (STATE, "applied/core/again.json")]
+    ("profile", "bucket", "key"),
+    [("approver", LEDGER, "approvals/once.json"), ("deployer", STATE, "applied/core/once.json")],
 )
-def test_not_even_an_administrator_writes_over_what_is_there(
-    deployment: Deployment, bucket: str, key: str
+def test_who_may_leave_a_record_may_not_write_over_it(
+    deployment: Deployment, profile: str, bucket: str, key: str
 ) -> None:
-    s3 = deployment.client("s3")
+    s3 = deployment.client("s3", profile=profile)
 
+    s3.put_object(Bucket=bucket, Key=key, Body=b"first", IfNoneMatch="*")
     with pytest.raises(ClientError, match="AccessDenied"):
-        s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({}).encode())
+        s3.put_object(Bucket=bucket, Key=key, Body=b"second")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=bucket, Key="approvals/other.json" if bucket == LEDGER else key, Body=b"any")
+
+    assert deployment.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read() == b"first"
