@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 TESTS ?= tests
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo check test lint scan fix bench oracle docs
+.PHONY: help setup packages demo check test lint scan drift jenkins fix bench oracle docs
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,14 @@ lint: packages
 
 scan: packages ## checkov over Terraform and the Dockerfile; its plans too with ARGS="--plans build/plans"
 	@$(BIN)/python scripts/scan.py $(ARGS)
+
+drift: setup ## what differs from what was applied and released, on the AWS that the environment names; all is told
+	@ended=0; for target in core "--env staging" "--env production"; do \
+	  $(BIN)/mlops drift $$target || ended=1; \
+	done; exit $$ended
+
+jenkins: ## has the Jenkins at JENKINS_URL judge both Jenkinsfiles (JENKINS_USER and JENKINS_TOKEN, if it asks for them)
+	@$(PYTHON) scripts/judge_jenkinsfile.py Jenkinsfile Jenkinsfile.drift
 
 fix: packages ## formats the code and mends what the linter can mend
 	@$(BIN)/ruff check --fix --quiet .

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipeline.errors import DriftError
 from pipeline.ledger import Entry
 from pipeline.package import build_package
 from pipeline.settings import Settings
-from pipeline.stack import Stack, Workshop, open_stack, package_file, read_images
+from pipeline.stack import Delivered, ImageUris, Stack, Workshop, open_stack, package_file
 
 TAGS = ("Project", "Environment", "ManagedBy")
 
@@ -31,14 +31,18 @@ class Difference:
     reason: str
 
 
-def find_terraform_drift(workshop: Workshop, target: Stack) -> list[Difference]:
+def find_terraform_drift(
+    workshop: Workshop, target: Stack, *, delivered: Delivered | None = None
+) -> list[Difference]:
     """What a plan would change, which is nothing right after an apply; the saved plan stays as it is.
 
-    Not a refresh-only plan: it calls a bucket changed when the policy beside it was made.
+    An environment is planned with what it was last given, so that nothing has to be built here. Not a
+    refresh-only plan: it calls a bucket changed when the policy beside it was made.
     """
-    if target.environment:
+    images: ImageUris = {}
+    if delivered:
         build_package(workshop.settings.checkout, package_file(workshop.settings))
-    images = read_images(workshop.settings) if target.environment else {}
+        workshop, images = replace(workshop, commit=delivered.commit), delivered.images
     with tempfile.TemporaryDirectory() as folder:
         changes = open_stack(workshop, target, images=images).plan(Path(folder) / "drift.tfplan")
     words = {"create": "is gone", "delete": "should not be there", "update": "differs", "replace": "differs"}

@@ -133,22 +133,26 @@ def approval_registry(settings: Settings, account_id: str, *, s3: Any, kms: Any)
     return Registry(settings.project, bucket, approval_key(settings), s3=s3, kms=kms)
 
 
-def plan_stack(workshop: Workshop, aws: Aws, stack: Stack) -> Manifest:
-    """Makes the plan that a later apply will apply, and only that one, and keeps it for its approval."""
+def plan_stack(workshop: Workshop, aws: Aws, stack: Stack, *, preview: bool = False) -> Manifest:
+    """Makes the plan that a later apply will apply, and only that one, and keeps it for its approval.
+
+    A preview is kept nowhere but in this folder, holds no lock, and writes nothing.
+    """
     folder = plan_folder(workshop.settings, stack)
     clear_plan(folder)
     inputs = []
     if stack.root == "environment":
         inputs.append(build_package(workshop.settings.checkout, package_file(workshop.settings)))
-    terraform = open_stack(
-        workshop, stack, images=read_images(workshop.settings) if stack.environment else {}
-    )
-    if stack.environment and not read_basis(workshop, stack, s3=aws.client("s3")).state_lineage:
+    images = pick_images(workshop, stack, preview=preview) if stack.environment else {}
+    terraform = replace(open_stack(workshop, stack, images=images), lock=not preview)
+    has_state = bool(read_basis(workshop, stack, s3=aws.client("s3")).state_lineage)
+    if stack.environment and not has_state and not preview:
         # A workspace that an older account's folder has chosen already is not made by choosing it again.
         terraform.touch_state()
     manifest = make_plan(workshop, aws, terraform, stack=stack, inputs=inputs)
-    store = plan_store(workshop.settings, workshop.account_id, s3=aws.client("s3"))
-    store.publish(plan_folder(workshop.settings, stack), manifest)
+    if not preview:
+        store = plan_store(workshop.settings, workshop.account_id, s3=aws.client("s3"))
+        store.publish(plan_folder(workshop.settings, stack), manifest)
     return manifest
 
 
@@ -405,6 +409,33 @@ def _read_uri(settings: Settings, model: str, target: Target) -> str:
             f"The {target} image of {model} is not pushed yet. Run `mlops build` and `mlops push` first."
         )
     return str(uri)
+
+
+def pick_images(workshop: Workshop, stack: Stack, *, preview: bool) -> ImageUris:
+    """Those that were pushed from here; a preview, of what nobody has built, those that are deployed."""
+    settings = workshop.settings
+    built = (settings.image_file(model, target) for model in settings.models for target in TARGETS)
+    if preview and not any(file.is_file() for file in built):
+        return read_delivered(read_outputs(workshop, stack), stack).images
+    return read_images(settings)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What an environment was last applied with."""
+
+    commit: str
+    images: ImageUris
+
+
+def read_delivered(outputs: Mapping[str, Any], stack: Stack) -> Delivered:
+    """Raises: UsageError where nothing was applied yet, or by an older version."""
+    if "delivered" not in outputs:
+        raise UsageError(
+            f"The state of {stack.name} does not say what was delivered: nothing, or by an older version. "
+            f"Deliver it once: `{stack.plan_command}`, then approve and apply."
+        )
+    return Delivered(**outputs["delivered"])
 
 
 def absent_images(workshop: Workshop) -> ImageUris:

@@ -55,7 +55,10 @@ class Applied:
 
 @dataclass(frozen=True)
 class Terraform:
-    """One root module in one data folder. Two of them on one root work side by side."""
+    """One root module in one data folder. Two of them on one root work side by side.
+
+    `lock`: whether a plan holds the state's lock, which one that is never applied need not.
+    """
 
     binary: Path
     root: Path
@@ -63,6 +66,7 @@ class Terraform:
     environ: Mapping[str, str]
     var_file: Path | None = None
     timeout_s: float = 1800
+    lock: bool = True
     unlock_command: str = "terraform force-unlock"
     on_event: Callable[[Event], None] = field(default=lambda _event: None)
 
@@ -90,6 +94,7 @@ class Terraform:
         """Saves a plan at `out`; what it would change, empty when nothing."""
         changes: list[Change] = []
         options = {"out": out, "json": IsFlagged, "detailed_exitcode": IsFlagged, "var_file": self.var_file}
+        options |= {} if self.lock else {"lock": False}
         # Exit code 2 means changes: a success, told apart from 1 by -detailed-exitcode.
         for line in self._stream("plan", good=(0, 2), **options):
             if line.get("type") == "planned_change":

@@ -1,5 +1,6 @@
 # GitHub Actions takes on a role by the identity token of its job: no key is kept there. The token's subject names the repository
-# and the GitHub environment, whose reviewers stand before it. Planning reads; applying may what the deployer may.
+# and the GitHub environment, whose reviewers stand before it, or a pull request of it; a fork's gets no token at all. Planning reads;
+# applying may what the deployer may.
 locals {
   github = "token.actions.githubusercontent.com"
 
@@ -25,8 +26,12 @@ locals {
     apply   = module.names.account.ci_apply_role
   }
 
-  # What other commands read: of runs, of what serves, of the ledger, of images; and what is left after a destroy.
-  not_for_plans = ["Executions", "ModelPackages", "Models", "ReadLedger", "RegistryLogin", "SeeAndStopJobs", "SeeWhereItCameFrom"]
+  # What other commands read: of runs, of images; and what is left after a destroy. Looking for drift reads endpoints and the ledger.
+  not_for_plans = ["Executions", "ModelPackages", "RegistryLogin", "SeeAndStopJobs"]
+
+  # The session of a pull request: it plans as `mlops plan --preview` does, and leaves nothing that somebody might approve or apply.
+  pull_request      = "pull-request"
+  not_pull_requests = { StringNotLike = { "aws:userid" = "*:${local.pull_request}" } }
 
   # What a refresh reads is what the deployer's statements let it read.
   plan_statements = {
@@ -62,6 +67,18 @@ resource "aws_iam_role" "ci" {
           "${local.github}:sub" = [for environment in sort(var.github_environments[each.key == "plan" ? "plan" : "apply"]) : "repo:${var.github_repository}:environment:${environment}"]
         } }
       }
+      ], [
+      for provider in each.key == "plan" ? aws_iam_openid_connect_provider.github[*].arn : [] : {
+        Sid       = "PullRequestsOfTheRepository"
+        Effect    = "Allow"
+        Action    = "sts:AssumeRoleWithWebIdentity"
+        Principal = { Federated = provider }
+        Condition = { StringEquals = {
+          "${local.github}:aud" = "sts.amazonaws.com"
+          "${local.github}:sub" = "repo:${var.github_repository}:pull_request"
+          "sts:RoleSessionName" = local.pull_request
+        } }
+      }
     ])
   })
 }
@@ -87,22 +104,32 @@ resource "aws_iam_role_policy" "ci_plan_state" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "LockStates"
-        Effect   = "Allow"
-        Action   = ["s3:DeleteObject", "s3:PutObject"]
-        Resource = "${module.state_bucket.arn}/*.tflock"
+        Sid       = "LockStates"
+        Effect    = "Allow"
+        Action    = ["s3:DeleteObject", "s3:PutObject"]
+        Resource  = "${module.state_bucket.arn}/*.tflock"
+        Condition = local.not_pull_requests
       },
       {
-        Sid      = "LeavePlans"
-        Effect   = "Allow"
-        Action   = ["s3:PutObject"]
-        Resource = "${module.state_bucket.arn}/plans/*"
+        Sid       = "LeavePlans"
+        Effect    = "Allow"
+        Action    = ["s3:PutObject"]
+        Resource  = "${module.state_bucket.arn}/plans/*"
+        Condition = local.not_pull_requests
       },
       {
         Sid      = "UseStateKey"
         Effect   = "Allow"
         Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource = aws_kms_key.state.arn
+      },
+      {
+        # The ledger's key, for drift.
+        Sid       = "UseDataKey"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt"]
+        Resource  = "${local.arn.kms}:key/*"
+        Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = module.names.account.data_key_alias } }
       },
     ]
   })

@@ -25,3 +25,9 @@ output "endpoint_instances" {
     model => { instance_type = settings.serving.instance_type, instance_count = local.instance_counts[model] }
   }
 }
+
+# Looking for drift, and previews, need what an apply was given, and have not built it.
+output "delivered" {
+  description = "What was applied last: the commit, and each model's images by digest."
+  value       = { commit = var.commit, images = var.images }
+}

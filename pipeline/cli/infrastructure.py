@@ -66,13 +66,25 @@ def bootstrap(
     )
 
 
-def plan(root: RootArgument = "environment", env: Env = "staging", as_json: Json = False) -> None:
+def plan(
+    root: RootArgument = "environment",
+    env: Env = "staging",
+    preview: Annotated[
+        bool,
+        typer.Option(
+            "--preview",
+            help="Only look: keep no plan for `approve`, hold no lock, and take the images that are deployed "
+            "where none was built here.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Save a plan for `approve` and `apply`, and show what it changes. Changes nothing."""
     desk = Desk(as_json=as_json)
     target = pick_stack(root, env)
     if target.environment:
         contract.check_models(desk.settings)
-    manifest = stack.plan_stack(desk.workshop, desk.aws, target)
+    manifest = stack.plan_stack(desk.workshop, desk.aws, target, preview=preview)
     desk.show(_describe_plan(manifest), text=_render_plan(manifest))
 
 
@@ -132,9 +144,15 @@ def drift(root: RootArgument = "environment", env: Env = "staging", as_json: Jso
     """Report what differs from what was applied and released. Ends with 13 if anything does."""
     desk = Desk(as_json=as_json)
     target = pick_stack(root, env)
-    differences = find_terraform_drift(desk.workshop, target)
+    outputs = stack.read_outputs(desk.workshop, target) if target.environment else {}
+    delivered = stack.read_delivered(outputs, target) if target.environment else None
+    if delivered and delivered.commit != desk.commit:
+        desk.report(
+            f"{target.name} was applied at {delivered.commit}, and this is {desk.commit}: what changed in "
+            "between is told as drift, too."
+        )
+    differences = find_terraform_drift(desk.workshop, target, delivered=delivered)
     if target.environment:
-        outputs = stack.read_outputs(desk.workshop, target)
         bucket, s3 = outputs["pipeline"]["ledger_bucket"], desk.aws.client("s3")
         differences += find_release_drift(
             desk.settings,

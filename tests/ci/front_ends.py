@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLANS = {"core": "core", "staging": "environment-staging", "production": "environment-production"}
@@ -43,11 +49,12 @@ images=build/image/iris-serving.json
 case "$said" in
   "make setup") mkdir -p .venv/bin; cp "$0" .venv/bin/mlops ;;
   "mlops build"*) mkdir -p build/image; echo '{}' > $images ;;
+  *" --preview") ;;
   "mlops push"* | "mlops plan --env"*)
     [[ -f $images ]] || { echo "error: the serving image of iris is not built or pushed yet" >&2; exit 2; } ;;
 esac
 if [[ $said == "mlops plan "* ]]; then
-  [[ ${!#} == core ]] && stack=core || stack=environment-${!#}
+  [[ $2 == core ]] && stack=core || stack=environment-$3
   mkdir -p "build/plans/$stack"
   echo "sha-of-${stack#environment-}" > "build/plans/$stack/plan.sha256"
   echo "## Plan of $stack" > "build/plans/$stack/summary.md"
@@ -112,3 +119,67 @@ def compare_calls(
             elif role is None and call["role"]:
                 problems.append(f"called {line} as {call['role']}, which needs no role")
     return problems
+
+
+def run_groovy(folder: Path, runs: list[dict[str, Any]], *, timeout_s: int = 300) -> list[dict[str, Any]]:
+    """What the model of Jenkins says of each run; `folder` is its own."""
+    groovy, java = shutil.which("groovy"), shutil.which("java")
+    if not groovy or not java:
+        leave_out("groovy with Java", package="groovy")
+    home = os.environ.get("JAVA_HOME") or str(Path(java).resolve().parents[1])
+    command = [groovy, str(ROOT / "tests/ci/Declarative.groovy"), write_request(folder, runs)]
+    return read_answers(command, cwd=folder, environ={**os.environ, "JAVA_HOME": home}, timeout_s=timeout_s)
+
+
+def run_node(folder: Path, runs: list[dict[str, Any]], *, timeout_s: int = 300) -> list[dict[str, Any]]:
+    """What the model of GitHub says of each run; `folder` is its own."""
+    command = ["node", "--import", "./json_modules.mjs", "workflows.mjs", write_request(folder, runs)]
+    return read_answers(command, cwd=install_modules(), environ=dict(os.environ), timeout_s=timeout_s)
+
+
+def install_modules() -> Path:
+    """The npm packages, of the versions and hashes in package-lock.json, and our own beside them."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        leave_out("node with npm", package="nodejs npm")
+    place = ROOT / "build" / "ci"
+    place.mkdir(parents=True, exist_ok=True)
+    ours = Path(__file__).parent
+    # The suite's processes share the folder.
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        changed = {
+            name
+            for name in ("package.json", "package-lock.json", "workflows.mjs", "json_modules.mjs")
+            if not (place / name).exists() or (place / name).read_text() != (ours / name).read_text()
+        }
+        for name in changed:
+            shutil.copy(ours / name, place / name)
+        stamp = place / "installed.json"
+        if not stamp.exists() or stamp.read_text() != (ours / "package-lock.json").read_text():
+            command = ["npm", "ci", "--prefix", str(place), "--silent", "--ignore-scripts"]
+            subprocess.run(command, check=True)
+            shutil.copy(ours / "package-lock.json", stamp)
+    return place
+
+
+def leave_out(what: str, *, package: str) -> NoReturn:
+    if os.environ.get("MLOPS_REQUIRE_CI") == "1":
+        pytest.fail(f"MLOPS_REQUIRE_CI=1, and there is no {what} (Debian: apt install {package})")
+    pytest.skip(f"no {what} (Debian: apt install {package})")
+
+
+def write_request(folder: Path, runs: list[dict[str, Any]]) -> str:
+    request = folder / "request.json"
+    request.write_text(json.dumps({"runs": runs}))
+    return str(request)
+
+
+def read_answers(
+    command: list[str], *, cwd: Path, environ: dict[str, str], timeout_s: int
+) -> list[dict[str, Any]]:
+    done = subprocess.run(
+        command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers

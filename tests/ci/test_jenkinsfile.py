@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from front_ends import DELIVERY, ROOT, UNTIL_SCAN, Bench, compare_calls, make_bench
+from front_ends import DELIVERY, ROOT, UNTIL_SCAN, Bench, compare_calls, make_bench, run_groovy
 
 SOURCE = (ROOT / "Jenkinsfile").read_text()
 GATES = [f"Apply this plan of {name}?" for name in ("core", "staging", "production")]
@@ -155,28 +151,6 @@ def write_run(bench: Bench, text: str, *, scenarios: list[str]) -> dict[str, Any
     return {"file": str(file), "scenarios": given_scenarios}
 
 
-def run_groovy(folder: Path, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    groovy, java = shutil.which("groovy"), shutil.which("java")
-    if not groovy or not java:
-        if os.environ.get("MLOPS_REQUIRE_CI") == "1":
-            pytest.fail("MLOPS_REQUIRE_CI=1, and there is no groovy with Java (Debian: apt install groovy)")
-        pytest.skip("no groovy (Debian: apt install groovy)")
-    request = folder / "request.json"
-    request.write_text(json.dumps({"runs": runs}))
-    home = os.environ.get("JAVA_HOME") or str(Path(java).resolve().parents[1])
-    done = subprocess.run(
-        [groovy, str(ROOT / "tests/ci/Declarative.groovy"), str(request)],
-        env={**os.environ, "JAVA_HOME": home},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers
-
-
 def judge(bench: Bench, answer: dict[str, Any]) -> list[str]:
     """Everything that is wrong, in words."""
     if "invalid" in answer:
@@ -256,3 +230,17 @@ def test_it_does_what_it_should(judged: dict[str, list[str]]) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_mutant_is_caught(judged: dict[str, list[str]], name: str) -> None:
     assert judged[name], f"nobody notices: {name}"
+
+
+def test_drift_is_looked_for_every_morning_by_who_only_reads(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path / "bench")
+    text = (ROOT / "Jenkinsfile.drift").read_text()
+    run = write_run(bench, text, scenarios=["happy"])
+
+    (answer,) = run_groovy(tmp_path, [run])
+
+    (call,) = bench.calls("happy")
+    assert answer["outcomes"][0]["result"] == "SUCCESS"
+    assert (call["call"], call["role"]) == (["make", "drift"], "mlops-ci-plan")
+    assert {"disableConcurrentBuilds", "timeout"} <= set(answer["model"]["options"])
+    assert "cron('H 5 * * *')" in text

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from front_ends import DELIVERY, PLANS, ROOT, UNTIL_SCAN, Bench, compare_calls, make_bench
+from front_ends import DELIVERY, PLANS, ROOT, UNTIL_SCAN, Bench, compare_calls, make_bench, run_node
 
-HERE = Path(__file__).parent
 FOLDER = ROOT / ".github" / "workflows"
 SOURCES = {file.name: file.read_text() for file in sorted(FOLDER.glob("*.yml"))}
 DELIVER = SOURCES["deliver.yml"]
@@ -40,6 +36,23 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         },
         "reviewers": {"core": HOSTILE},
     },
+}
+# A pull request, whose every word is somebody else's.
+REQUEST = {**PUSH, "event_name": "pull_request", "ref": "refs/pull/7/merge", "actor": HOSTILE}
+PREVIEWS = ["mlops plan core --preview", *(f"mlops plan --env {name} --preview" for name in PROTECTED[1:])]
+
+
+def request_of(repository: str, login: str) -> dict[str, Any]:
+    head = {"ref": HOSTILE, "label": HOSTILE, "repo": {"full_name": repository}}
+    said = {"number": 7, "title": HOSTILE, "body": HOSTILE, "head": head, "user": {"login": login}}
+    return {**REQUEST, "head_ref": HOSTILE, "event": {"pull_request": said}}
+
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "branch": {"github": request_of("example/mlops", "ann")},
+    # GitHub gives neither of these an identity token.
+    "fork": {"github": request_of("mallory/mlops", "mallory"), "fork": True},
+    "dependabot": {"github": request_of("example/mlops", "dependabot[bot]"), "fork": True},
 }
 # With which call each scenario ends.
 ENDS = {
@@ -167,28 +180,7 @@ SCENARIOS["split"] = {"reviewers": {"core": "octo-cat", "staging": "octo-cat", "
 
 
 @pytest.fixture(scope="module")
-def modules() -> Path:
-    """The npm packages, of the versions and hashes in package-lock.json, below build/."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        if os.environ.get("MLOPS_REQUIRE_CI") == "1":
-            pytest.fail("MLOPS_REQUIRE_CI=1, and there is no node with npm (Debian: apt install nodejs npm)")
-        pytest.skip("no node with npm (Debian: apt install nodejs npm)")
-    place = ROOT / "build" / "ci"
-    lock = (HERE / "package-lock.json").read_text()
-    stamp = place / "installed.json"
-    if not stamp.exists() or stamp.read_text() != lock:
-        place.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, place / name)
-        subprocess.run(["npm", "ci", "--prefix", str(place), "--silent", "--ignore-scripts"], check=True)
-        stamp.write_text(lock)
-    for name in ("workflows.mjs", "json_modules.mjs"):
-        shutil.copy(HERE / name, place / name)
-    return place
-
-
-@pytest.fixture(scope="module")
-def judged(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """What is wrong with the delivery and with each mutant of it; one Node runs them all."""
     folder = tmp_path_factory.mktemp("workflows")
     texts = {"": DELIVER} | {name: change(DELIVER) for name, (change, _shown) in MUTANTS.items()}
@@ -199,7 +191,7 @@ def judged(modules: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         write_run(benches[name], text, scenarios=[MUTANTS[name][1]] if name else list(SCENARIOS))
         for name, text in texts.items()
     ]
-    answers = run_node(modules, folder, runs)
+    answers = run_node(folder, runs)
     return {
         name: judge(benches[name], texts[name], answer) for name, answer in zip(texts, answers, strict=True)
     }
@@ -210,7 +202,7 @@ def write_run(bench: Bench, text: str, *, scenarios: list[str]) -> dict[str, Any
     file.write_text(text)
     given_scenarios = []
     for name in scenarios:
-        given, place = SCENARIOS[name], bench.folder / f"{name}.d"
+        given, place = (SCENARIOS | REQUESTS)[name], bench.folder / f"{name}.d"
         place.mkdir()
         given_scenarios.append(
             {
@@ -220,27 +212,12 @@ def write_run(bench: Bench, text: str, *, scenarios: list[str]) -> dict[str, Any
                 "vars": {"AWS_ACCOUNT_ID": "123456789012", "AWS_REGION": "us-east-1"},
                 "reviewers": given.get("reviewers", REVIEWERS),
                 "protected": PROTECTED,
+                "fork": given.get("fork", False),
                 "folder": str(place),
                 "source": str(bench.source),
             }
         )
     return {"file": str(file), "scenarios": given_scenarios}
-
-
-def run_node(modules: Path, folder: Path, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    request = folder / "request.json"
-    request.write_text(json.dumps({"runs": runs}))
-    done = subprocess.run(
-        ["node", "--import", "./json_modules.mjs", "workflows.mjs", str(request)],
-        cwd=modules,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers
 
 
 def judge(bench: Bench, text: str, answer: dict[str, Any]) -> list[str]:
@@ -278,8 +255,9 @@ def judge_workflow(workflow: dict[str, Any]) -> list[str]:
         if "write" in {value for key, value in job["permissions"].items() if key != "id-token"}:
             problems.append(f"{name} may write to the repository")
         environment = job.get("environment")
-        # Without an environment there is no role, and so no use for a token.
-        if not environment and "id-token" in job["permissions"]:
+        # Without an environment there is no role, but for a request of the repository's own branches.
+        is_own = "head.repo.full_name == github.repository" in job.get("if", "") and "||" not in job["if"]
+        if not environment and "id-token" in job["permissions"] and not is_own:
             problems.append(f"{name} has an identity token without an environment")
         if environment in PROTECTED and job.get("concurrency") != {
             "group": environment,
@@ -359,35 +337,98 @@ def test_a_mutant_of_the_delivery_is_caught(judged: dict[str, list[str]], name: 
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_every_workflow_is_valid_and_keeps_the_rules(modules: Path, tmp_path: Path, name: str) -> None:
-    (answer,) = run_node(modules, tmp_path, [{"file": str(FOLDER / name), "scenarios": []}])
+def test_every_workflow_is_valid_and_keeps_the_rules(tmp_path: Path, name: str) -> None:
+    (answer,) = run_node(tmp_path, [{"file": str(FOLDER / name), "scenarios": []}])
 
     assert "invalid" not in answer, answer
     assert judge_text(SOURCES[name]) + judge_workflow(answer["workflow"]) == []
 
 
-def test_a_pull_request_gets_the_checks_and_no_credentials(modules: Path, tmp_path: Path) -> None:
-    bench = make_bench(tmp_path)
-    run = write_run(bench, SOURCES["check.yml"], scenarios=["hostile"])
-    run["scenarios"][0]["github"]["event"]["pull_request"] = {"number": 7, "title": HOSTILE}
+# Of check.yml: (what is changed, the request that shows it)
+REQUEST_MUTANTS: dict[str, tuple[Callable[[str], str], str]] = {
+    "forks plan too": (
+        in_job("plan", "head.repo.full_name == github.repository", "head.repo.full_name != ''"),
+        "fork",
+    ),
+    "Dependabot plans too": (in_job("plan", "login != 'dependabot[bot]'", "login != ''"), "dependabot"),
+    "forks are told nothing": (
+        in_job("no-plan", "repo.full_name != github", "repo.full_name == github"),
+        "fork",
+    ),
+    "a plan that may be approved": (replace(" --env staging --preview", " --env staging"), "branch"),
+    "another session": (replace("name: pull-request", "name: mlops-${{ github.run_id }}"), "branch"),
+    "planned with the apply role": (in_job("plan", "-ci-plan", "-ci-apply"), "branch"),
+    "title in a script": (
+        in_job("plan", "plan core --preview", "plan core --preview # ${{ github.event.pull_request.title }}"),
+        "branch",
+    ),
+    "plan not kept": (in_job("plan", "build/plans/*/plan.sha256", "build/plans/*/sha256"), "branch"),
+    "summary left out": (in_job("plan", "cat build/plans/core/", "true build/plans/core/"), "branch"),
+}
 
-    run_node(modules, tmp_path, [run])
 
-    calls = bench.calls("hostile")
-    assert [" ".join(call["call"]) for call in calls] == UNTIL_SCAN
-    assert {call["role"] for call in calls} == {""}
-    assert not list(tmp_path.rglob("stolen"))
-    text = SOURCES["check.yml"]
-    assert "id-token" not in text
-    assert "environment" not in text
+@pytest.fixture(scope="module")
+def judged_requests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What is wrong with check.yml and with each mutant of it."""
+    folder = tmp_path_factory.mktemp("requests")
+    source = SOURCES["check.yml"]
+    texts = {"": source} | {name: change(source) for name, (change, _shown) in REQUEST_MUTANTS.items()}
+    benches = {name: make_bench(folder / str(index)) for index, name in enumerate(texts)}
+    runs = [
+        write_run(benches[name], text, scenarios=[REQUEST_MUTANTS[name][1]] if name else list(REQUESTS))
+        for name, text in texts.items()
+    ]
+    answers = run_node(folder, runs)
+    return {name: judge_requests(benches[name], answer) for name, answer in zip(texts, answers, strict=True)}
 
 
-def test_retraining_by_hand_takes_the_models_name_as_it_stands(modules: Path, tmp_path: Path) -> None:
+def judge_requests(bench: Bench, answer: dict[str, Any]) -> list[str]:
+    if "invalid" in answer:
+        return [f"invalid: {answer['invalid']}"]
+    problems = judge_workflow(answer["workflow"])
+    for outcome in answer["outcomes"]:
+        name, events = outcome["name"], outcome["events"]
+        plans = name == "branch"
+        calls = [(" ".join(call["call"]), call["role"]) for call in bench.calls(name)]
+        wanted = [(call, "") for call in UNTIL_SCAN]
+        wanted += [(call, "mlops-ci-plan") for call in PREVIEWS] if plans else []
+        if calls != wanted:
+            problems.append(f"{name}: called {calls}")
+        results = {job: ended["result"] for job, ended in outcome["results"].items()}
+        if (results["plan"], results["no-plan"]) != (
+            ("success", "skipped") if plans else ("skipped", "success")
+        ):
+            problems.append(f"{name}: ended as {results}")
+        summary = "".join(event.get("summary", "") for event in events)
+        told = [f"## Plan of {stack}" for stack in PLANS.values()] if plans else ["get no credentials"]
+        if any(text not in summary for text in told):
+            problems.append(f"{name}: the summary is {summary!r}")
+        kept = [file for event in events if event.get("artifact") == "plans" for file in event["files"]]
+        hashes = [f"build/plans/{stack}/plan.sha256" for stack in PLANS.values()]
+        if plans and not set(hashes) <= set(kept):
+            problems.append(f"{name}: kept {kept}")
+    if list(bench.folder.rglob("stolen")):
+        problems.append("a hostile name was run")
+    return problems
+
+
+def test_a_pull_request_is_checked_and_one_of_an_own_branch_is_planned(
+    judged_requests: dict[str, list[str]],
+) -> None:
+    assert judged_requests[""] == []
+
+
+@pytest.mark.parametrize("name", REQUEST_MUTANTS)
+def test_a_mutant_of_the_checks_is_caught(judged_requests: dict[str, list[str]], name: str) -> None:
+    assert judged_requests[name], f"nobody notices: {name}"
+
+
+def test_retraining_by_hand_takes_the_models_name_as_it_stands(tmp_path: Path) -> None:
     bench = make_bench(tmp_path)
     run = write_run(bench, SOURCES["retrain.yml"], scenarios=["happy"])
     run["scenarios"][0]["inputs"] = {"model": HOSTILE}
 
-    run_node(modules, tmp_path, [run])
+    run_node(tmp_path, [run])
 
     (call,) = bench.calls("happy")
     assert call["call"] == ["mlops", "retrain", "--env", "staging", "--model", HOSTILE]
@@ -395,13 +436,13 @@ def test_retraining_by_hand_takes_the_models_name_as_it_stands(modules: Path, tm
     assert not list(tmp_path.rglob("stolen"))
 
 
-def test_drift_is_looked_for_by_who_only_reads(modules: Path, tmp_path: Path) -> None:
+def test_drift_is_looked_for_by_who_only_reads(tmp_path: Path) -> None:
     bench = make_bench(tmp_path)
 
-    run_node(modules, tmp_path, [write_run(bench, SOURCES["drift.yml"], scenarios=["happy"])])
+    run_node(tmp_path, [write_run(bench, SOURCES["drift.yml"], scenarios=["happy"])])
 
     (call,) = bench.calls("happy")
-    assert (call["call"], call["role"]) == (["mlops", "drift", "core"], "mlops-ci-plan")
+    assert (call["call"], call["role"]) == (["make", "drift"], "mlops-ci-plan")
 
 
 def test_zizmor_finds_nothing() -> None:

@@ -13,9 +13,9 @@ import YAML from 'yaml';
 
 const STATUS = ['success', 'failure', 'always', 'cancelled'];
 const CONTEXTS = ['env', 'github', 'inputs', 'matrix', 'needs', 'steps', 'vars'];
-// As iac/bootstrap's trust policies have it: the environments whose jobs may take on each role.
+// As iac/bootstrap's trust policies have it: the environments whose jobs, or else the events, may take on each role.
 const TRUST = {
-  'ci-plan': ['plan'],
+  'ci-plan': ['plan', 'pull_request'],
   'ci-approve': ['core', 'staging', 'production'],
   'ci-apply': ['core', 'staging', 'production'],
   'data-scientist': ['retrain'],
@@ -70,6 +70,13 @@ function holds(condition, contexts, status) {
   if (!STATUS.some((name) => new RegExp(`\\b${name}\\s*\\(`).test(text))) text = `success() && (${text})`;
   const result = evaluate(text, contexts, status);
   return !['', 'false', '0'].includes(result.coerceString());
+}
+
+// What GitHub gives a job, unsigned: nobody here has a key of GitHub's to check it with.
+function identityToken(subject) {
+  const claims = { iss: 'https://token.actions.githubusercontent.com', aud: 'sts.amazonaws.com', sub: subject };
+  const parts = [{ alg: 'none' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'));
+  return [...parts, 'unsigned'].join('.');
 }
 
 // --- a run ---
@@ -156,7 +163,7 @@ class Run {
 
   contexts(more) {
     const { github, vars, inputs } = this.scenario;
-    return { github: { ...github, token: 'job-token' }, vars, inputs: inputs ?? {}, env: {}, matrix: {}, steps: {}, ...more };
+    return { github: { repository: 'example/mlops', ...github, token: 'job-token' }, vars, inputs: inputs ?? {}, env: {}, matrix: {}, steps: {}, ...more };
   }
 
   status(success, failure) {
@@ -166,7 +173,7 @@ class Run {
   async runSteps(name, job, contexts, environment) {
     const place = {
       job, environment, workspace: path.join(this.scenario.folder, `job-${++this.workspaces}`),
-      environ: fill({ ...this.workflow.env, ...job.env }, contexts), role: '',
+      environ: fill({ ...this.workflow.env, ...job.env }, contexts), role: '', aws: {},
     };
     fs.mkdirSync(place.workspace);
     const steps = {};
@@ -197,14 +204,24 @@ class Run {
     switch (action) {
       case 'actions/checkout':
         if (place.job.permissions?.contents !== 'read') throw new Failed('checkout needs contents: read');
-        fs.cpSync(this.scenario.source, place.workspace, { recursive: true });
+        fs.cpSync(this.scenario.source, place.workspace, { recursive: true, verbatimSymlinks: true });
         this.events.push({ checkout: this.current, persists: given['persist-credentials'] !== 'false', depth: given['fetch-depth'] ?? '1' });
         return;
       case 'aws-actions/configure-aws-credentials': {
         const [, role] = given['role-to-assume'].match(/^arn:aws:iam::123456789012:role\/mlops-(.+)$/) ?? [];
-        if (place.job.permissions?.['id-token'] !== 'write') throw new Failed('no identity token without id-token: write');
-        if (!TRUST[role]?.includes(place.environment)) throw new Failed(`${role} does not trust jobs of ${place.environment || 'no environment'}`);
+        const { event_name: event, ref } = this.scenario.github;
+        // A fork's request gets no token, whatever its workflow asks for.
+        if (place.job.permissions?.['id-token'] !== 'write' || this.scenario.fork) throw new Failed('there is no identity token');
+        if (!TRUST[role]?.includes(place.environment || event)) throw new Failed(`${role} does not trust jobs of ${place.environment || event}`);
+        if (event === 'pull_request' && given['role-session-name'] !== 'pull-request') throw new Failed(`${role} does not trust this session`);
         place.role = `mlops-${role}`;
+        const subject = place.environment ? `environment:${place.environment}` : event === 'pull_request' ? event : `ref:${ref}`;
+        const token = path.join(this.scenario.folder, `token-${this.workspaces}`);
+        fs.writeFileSync(token, identityToken(`repo:example/mlops:${subject}`));
+        place.aws = {
+          AWS_ROLE_ARN: given['role-to-assume'], AWS_WEB_IDENTITY_TOKEN_FILE: token, AWS_ROLE_SESSION_NAME: given['role-session-name'],
+          AWS_REGION: given['aws-region'],
+        };
         return;
       }
       case 'actions/upload-artifact': {
@@ -230,10 +247,16 @@ class Run {
   }
 
   match(root, pattern) {
-    const folder = path.dirname(pattern);
-    const name = new RegExp(`^${path.basename(pattern).replace(/[.]/g, '\\.').replace(/\*/g, '[^/]*')}$`);
-    const home = path.join(root, folder);
-    return fs.existsSync(home) ? fs.readdirSync(home).filter((file) => name.test(file)).map((file) => path.join(folder, file)) : [];
+    let found = [''];
+    for (const segment of pattern.split('/')) {
+      const name = new RegExp(`^${segment.replace(/[.]/g, '\\.').replace(/\*/g, '[^/]*')}$`);
+      found = found.flatMap((folder) => {
+        const home = path.join(root, folder);
+        if (!fs.existsSync(home) || !fs.statSync(home).isDirectory()) return [];
+        return fs.readdirSync(home).filter((entry) => name.test(entry)).map((entry) => path.join(folder, entry));
+      });
+    }
+    return found;
   }
 
   async runShell(step, contexts, place) {
@@ -245,7 +268,7 @@ class Run {
       ...this.scenario.environ, ...files, CI: 'true', GITHUB_ACTIONS: 'true',
       GITHUB_API_URL: `http://127.0.0.1:${this.api.address().port}`, GITHUB_SERVER_URL: 'https://github.example',
       GITHUB_REPOSITORY: 'example/mlops', GITHUB_RUN_ID: '1', GITHUB_ACTOR: github.actor, GITHUB_REF_NAME: github.ref_name ?? 'main',
-      ROLE_IN_USE: place.role, ...place.environ, ...fill(step.env ?? {}, contexts),
+      ROLE_IN_USE: place.role, ...place.aws, ...place.environ, ...fill(step.env ?? {}, contexts),
     };
     const code = await new Promise((resolve) => {
       const child = spawn('bash', ['-e', '-c', script], { cwd: place.workspace, env: environ, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from iam_proof import Record, parse_roles, read_calls, read_policies
-from kept_demo import PLANTED_SECRET, ROOT, Deployment
+from kept_demo import AGENTS, PLANTED_SECRET, REPOSITORY, ROOT, Deployment
 from ports import free_port
 
 from localaws.mends import iam_conditions
@@ -40,6 +40,31 @@ def deployment(runtime: str) -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="session")
+def agents_keys(deployment: Deployment) -> dict[str, str]:
+    """Of the one user who may take on the role of Jenkins's agents; a machine has it of itself."""
+    iam = deployment.client("iam")
+    user = iam.create_user(UserName=AGENTS)["User"]["Arn"]
+    trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": user}}
+    document = {"Version": "2012-10-17", "Statement": [trust]}
+    role = iam.create_role(RoleName=AGENTS, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
+    allow = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}
+    document = {"Version": "2012-10-17", "Statement": [allow]}
+    iam.put_user_policy(UserName=AGENTS, PolicyName="agents", PolicyDocument=json.dumps(document))
+    key = iam.create_access_key(UserName=AGENTS)["AccessKey"]
+    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+
+@pytest.fixture(scope="session")
+def ci(deployment: Deployment, agents_keys: dict[str, str]) -> dict[str, str]:
+    """The CI roles, made by a bootstrap that is run again: their ARNs by name."""
+    front_ends = ("--github-repository", REPOSITORY, "--jenkins-agent", f"role/{AGENTS}")
+    made = deployment.mlops("bootstrap", "--deployer", "user/carol", *front_ends, "--json", profile="admin")
+    assert made.exit_code == 0, made.stderr
+    roles = deployment.client("iam").list_roles()["Roles"]
+    return {role["RoleName"]: role["Arn"] for role in roles if "-ci-" in role["RoleName"]}
+
+
+@pytest.fixture(scope="session")
 def record(deployment: Deployment) -> Record:
     """The deployment's roles and every call made in them, the destruction of its environments included."""
     policies = read_policies(deployment.client("iam"), prefix="mlops-")
@@ -52,6 +77,8 @@ def record(deployment: Deployment) -> Record:
             assert result.exit_code == 0, result.stderr
     file = deployment.build_dir / "local" / "decisions.jsonl"
     calls = read_calls(json.loads(line) for line in file.read_text().splitlines())
+    # Nothing of ours is the agents' own role.
+    calls = tuple(call for call in calls if call.role != AGENTS)
     # For `make oracle`, which holds the evaluator against another.
     kept = {"roles": policies, "calls": [{"role": call.role, **call.line} for call in calls]}
     (deployment.build_dir / "record.json").write_text(json.dumps(kept))

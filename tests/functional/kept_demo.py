@@ -17,6 +17,9 @@ from botocore.config import Config
 ROOT = Path(__file__).resolve().parents[2]
 # In the environment of the demo, as a CI would have it: nothing may write it down.
 PLANTED_SECRET = "planted-7f3b9d2c51e84a06"
+# The repository at GitHub, and the role of the agents of Jenkins, that may take on CI's roles.
+REPOSITORY = "example/mlops"
+AGENTS = "jenkins-agents"
 SAMPLE_HEADER, *SAMPLE_ROWS = (ROOT / "model_src/models/iris/train.csv").read_text().splitlines()
 
 

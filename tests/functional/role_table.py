@@ -46,6 +46,12 @@ def _taken_on_by(trust: Mapping[str, Any]) -> str:
 
 
 def _taken_on_by_statement(statement: Mapping[str, Any]) -> str:
+    by_statement = {
+        "PullRequestsOfTheRepository": "pull requests of its own branches",
+        "AgentsOfJenkins": "the named agents of Jenkins",
+    }
+    if statement.get("Sid") in by_statement:
+        return by_statement[statement["Sid"]]
     (kind, principal) = next(iter(statement["Principal"].items()))
     if kind == "Service":
         return f"{principal.partition('.')[0]}"

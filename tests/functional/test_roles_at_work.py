@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,8 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from ci_job import job_environment, token
 from kept_demo import Deployment, Result, run_mlops
-
-REPOSITORY = "example/mlops"
-ISSUER = "https://token.actions.githubusercontent.com"
 
 
 @pytest.mark.parametrize("profile", ["uploader", "approver"])
@@ -59,23 +56,6 @@ def bucket_of(deployment: Deployment, kind: str) -> str:
     return next(str(bucket["Name"]) for bucket in buckets if kind in bucket["Name"])
 
 
-def token(subject: str) -> str:
-    """What GitHub gives a job, unsigned: the local AWS has no key of GitHub's to check it with."""
-    claims = {"iss": ISSUER, "aud": "sts.amazonaws.com", "sub": subject}
-    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
-    return ".".join([*(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts), "unsigned"])
-
-
-@pytest.fixture(scope="session")
-def ci(deployment: Deployment) -> dict[str, str]:
-    """The CI roles, made by a bootstrap that is run again."""
-    options = ("--deployer", "user/carol", "--github-repository", REPOSITORY)
-    made = deployment.mlops("bootstrap", *options, "--json", profile="admin")
-    assert made.exit_code == 0, made.stderr
-    roles = deployment.client("iam").list_roles()["Roles"]
-    return {role["RoleName"]: role["Arn"] for role in roles if "-ci-" in role["RoleName"]}
-
-
 @pytest.mark.parametrize(
     ("role", "subject"),
     [
@@ -83,6 +63,10 @@ def ci(deployment: Deployment) -> dict[str, str]:
         ("mlops-ci-apply", "repo:another/mlops:environment:production"),
         ("mlops-ci-plan", "repo:example/mlops:ref:refs/heads/main"),
         ("mlops-ci-plan", "repo:example/mlops:environment:plan-b"),
+        ("mlops-ci-plan", "repo:another/mlops:pull_request"),
+        # Not under the name that a pull request's session must have.
+        ("mlops-ci-plan", "repo:example/mlops:pull_request"),
+        ("mlops-ci-apply", "repo:example/mlops:pull_request"),
     ],
 )
 def test_a_job_of_elsewhere_gets_no_ci_role(
@@ -97,7 +81,7 @@ def test_a_job_of_elsewhere_gets_no_ci_role(
 def test_a_job_of_the_repository_plans_and_changes_nothing(
     deployment: Deployment, ci: dict[str, str], tmp_path: Path
 ) -> None:
-    environ = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, environment="plan")
+    environ = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, subject="environment:plan")
 
     planned: list[Result] = [
         run_mlops("plan", *target, "--json", environ=environ)
@@ -108,12 +92,36 @@ def test_a_job_of_the_repository_plans_and_changes_nothing(
     assert all(result.json["empty"] for result in planned)
 
 
+def test_a_pull_request_sees_its_plan_and_leaves_nothing(
+    deployment: Deployment, ci: dict[str, str], tmp_path: Path
+) -> None:
+    environ = job_environment(
+        deployment, ci["mlops-ci-plan"], tmp_path, subject="pull_request", session="pull-request"
+    ) | {"MLOPS_BUILD_DIR": str(tmp_path)}
+    bucket = bucket_of(deployment, "-tfstate-")
+    before = list_plans(deployment, bucket)
+
+    shown = run_mlops("plan", "--env", "staging", "--preview", "--json", environ=environ)
+    refused = run_mlops("plan", "core", "--json", environ=environ)
+
+    assert shown.exit_code == 0, shown.stderr
+    assert shown.json["empty"], shown.stdout
+    assert refused.exit_code != 0
+    assert "AccessDenied" in refused.stderr
+    assert list_plans(deployment, bucket) == before
+
+
+def list_plans(deployment: Deployment, bucket: str) -> list[tuple[str, str]]:
+    listing = deployment.client("s3").list_objects_v2(Bucket=bucket, Prefix="plans/")
+    return [(entry["Key"], entry["ETag"]) for entry in listing.get("Contents", [])]
+
+
 def test_a_retraining_job_uploads_and_a_planning_one_does_not(
     deployment: Deployment, ci: dict[str, str], tmp_path: Path
 ) -> None:
     role = ci["mlops-ci-plan"].replace("ci-plan", "data-scientist")
-    retraining = job_environment(deployment, role, tmp_path, environment="retrain")
-    planning = job_environment(deployment, role, tmp_path, environment="plan")
+    retraining = job_environment(deployment, role, tmp_path, subject="environment:retrain")
+    planning = job_environment(deployment, role, tmp_path, subject="environment:plan")
 
     retrained = run_mlops("retrain", "--env", "staging", "--json", environ=retraining)
     refused = run_mlops("retrain", "--env", "staging", "--json", environ=planning)
@@ -126,9 +134,9 @@ def test_a_retraining_job_uploads_and_a_planning_one_does_not(
 def test_what_is_planned_in_one_job_is_approved_and_applied_in_another(
     deployment: Deployment, ci: dict[str, str], tmp_path: Path
 ) -> None:
-    planner = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, environment="plan")
+    planner = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, subject="environment:plan")
     gate, applier = (
-        job_environment(deployment, ci[f"mlops-ci-{role}"], tmp_path, environment="core")
+        job_environment(deployment, ci[f"mlops-ci-{role}"], tmp_path, subject="environment:core")
         # Another machine: nothing of the plan is there.
         | {"MLOPS_BUILD_DIR": str(tmp_path / role)}
         for role in ("approve", "apply")
@@ -148,8 +156,8 @@ def test_what_is_planned_in_one_job_is_approved_and_applied_in_another(
 def test_a_gate_that_is_answered_with_no_ends_the_plan(
     deployment: Deployment, ci: dict[str, str], tmp_path: Path
 ) -> None:
-    planner = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, environment="plan")
-    gate = job_environment(deployment, ci["mlops-ci-approve"], tmp_path, environment="core")
+    planner = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, subject="environment:plan")
+    gate = job_environment(deployment, ci["mlops-ci-approve"], tmp_path, subject="environment:core")
 
     which = ("core", "--plan", run_mlops("plan", "core", "--json", environ=planner).json["plan_sha256"])
     ended = run_mlops("reject", *which, "--by", "octo-cat", "--reason", "no", environ=gate)
@@ -157,21 +165,6 @@ def test_a_gate_that_is_answered_with_no_ends_the_plan(
 
     assert (ended.exit_code, answer.exit_code) == (0, 8), (ended, answer)
     assert "rejected by octo-cat" in answer.stderr
-
-
-def job_environment(
-    deployment: Deployment, role_arn: str, folder: Path, *, environment: str
-) -> dict[str, str]:
-    """What a job of a GitHub environment has to act in a role."""
-    file = folder / f"token-{environment}"
-    file.write_text(token(f"repo:example/mlops:environment:{environment}"))
-    environ = deployment.environment("none") | {
-        "AWS_ROLE_ARN": role_arn,
-        "AWS_WEB_IDENTITY_TOKEN_FILE": str(file),
-        "AWS_ROLE_SESSION_NAME": "job",
-    }
-    del environ["AWS_PROFILE"]
-    return environ
 
 
 def test_a_job_of_a_reviewed_environment_gets_the_apply_role(

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kept_demo import Deployment
+from ci_job import job_environment
+from kept_demo import Deployment, run_mlops
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 
@@ -17,8 +18,13 @@ def endpoints(deployment: Deployment) -> list[str]:
 
 
 @pytest.mark.parametrize("target", [("core",), ("--env", "staging"), ("--env", "production")])
-def test_after_a_release_nothing_has_drifted(deployment: Deployment, target: tuple[str, ...]) -> None:
-    drift = deployment.mlops("drift", *target, "--json")
+def test_after_a_release_nothing_has_drifted(
+    deployment: Deployment, ci: dict[str, str], tmp_path: Path, target: tuple[str, ...]
+) -> None:
+    """Seen by a job that only reads, on a machine that has built nothing."""
+    environ = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, subject="environment:plan")
+
+    drift = run_mlops("drift", *target, "--json", environ=environ | {"MLOPS_BUILD_DIR": str(tmp_path)})
 
     assert drift.exit_code == 0, drift.stdout + drift.stderr
     assert drift.json["differences"] == []

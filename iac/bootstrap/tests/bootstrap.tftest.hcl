@@ -49,6 +49,29 @@ run "ci_roles_are_pinned_to_the_repository_and_its_environments" {
     error_message = "Only jobs of the repository's own environments may take on a CI role."
   }
   assert {
+    condition = {
+      for name, role in aws_iam_role.ci : name => [
+        for statement in jsondecode(role.assume_role_policy).Statement : statement.Condition.StringEquals if statement.Sid == "PullRequestsOfTheRepository"
+      ]
+      } == {
+      plan = [{
+        "token.actions.githubusercontent.com:aud" = "sts.amazonaws.com"
+        "token.actions.githubusercontent.com:sub" = "repo:example/mlops:pull_request"
+        "sts:RoleSessionName"                     = "pull-request"
+      }]
+      approve = []
+      apply   = []
+    }
+    error_message = "A pull request of the repository may plan, under a name of its own, and no more."
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_iam_role_policy.ci_plan_state[0].policy).Statement : try(statement.Condition.StringNotLike["aws:userid"], "") == "*:pull-request"
+      if contains(statement.Action, "s3:PutObject")
+    ])
+    error_message = "A pull request leaves no plan and holds no lock."
+  }
+  assert {
     condition = alltrue(flatten([
       for policy in aws_iam_policy.ci_plan : [
         for statement in jsondecode(policy.policy).Statement : [

@@ -13,6 +13,7 @@ from fake_aws import FakeAws
 from fake_terraform import FakeTerraform
 from lambda_fakes import FakeKms, FakeS3, client_error
 
+from pipeline.drift import find_terraform_drift
 from pipeline.errors import (
     ApprovalError,
     ApprovalExpiredError,
@@ -24,6 +25,7 @@ from pipeline.errors import (
     PlanError,
     PolicyError,
     SelfApprovalError,
+    UsageError,
 )
 from pipeline.once import MAX_ATTEMPTS, put_once
 from pipeline.plan_approval import (
@@ -40,7 +42,17 @@ from pipeline.plan_approval import (
 from pipeline.plan_store import PlanStore
 from pipeline.plans import Manifest
 from pipeline.settings import TARGETS, Settings
-from pipeline.stack import CORE, Stack, Workshop, apply_stack, approval_registry, plan_folder, plan_stack
+from pipeline.stack import (
+    CORE,
+    Stack,
+    Workshop,
+    apply_stack,
+    approval_registry,
+    plan_folder,
+    plan_stack,
+    plan_store,
+    read_delivered,
+)
 from pipeline.terraform import Applied
 from pipeline.toolchain import Toolchain
 
@@ -442,16 +454,79 @@ def test_a_write_that_meets_another_is_tried_again_and_not_for_ever() -> None:
     assert len(waits) == 2 + MAX_ATTEMPTS - 1
 
 
-def test_a_workspace_without_a_state_gets_one_before_it_is_planned(site: Site) -> None:
-    settings = site.workshop.settings
+def put_images(settings: Settings) -> None:
     for target in TARGETS:
         file = settings.image_file("iris", target)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text('{"uri": "r@sha256:1"}')
+
+
+def put_functions(settings: Settings) -> None:
     (settings.checkout / "pipeline" / "lambdas").mkdir(parents=True)
     (settings.checkout / "pipeline" / "lambdas" / "claim.py").write_text("")
+
+
+def test_a_workspace_without_a_state_gets_one_before_it_is_planned(site: Site) -> None:
+    put_images(site.workshop.settings)
+    put_functions(site.workshop.settings)
 
     plan_stack(site.workshop, FakeAws(s3=site.s3).as_aws(), STAGING)
 
     calls = [call.partition(" -")[0] for call in site.terraform.calls]
     assert calls.index("state pull") < calls.index("plan")
+
+
+DEPLOYED = {"iris": {"training": "r@sha256:7", "serving": "r@sha256:8"}}
+
+
+def test_a_preview_keeps_nothing_locks_nothing_and_takes_what_is_deployed(site: Site) -> None:
+    put_functions(site.workshop.settings)
+    outputs = {"delivered": {"value": {"commit": "abc", "images": DEPLOYED}}}
+    site.terraform.answer("output", json.dumps(outputs))
+    before = dict(site.s3.objects)
+
+    manifest = plan_stack(site.workshop, FakeAws(s3=site.s3).as_aws(), STAGING, preview=True)
+
+    assert site.s3.objects == before
+    plan = next(call for call in site.terraform.calls if call.startswith("plan"))
+    assert "-lock=false" in plan
+    assert "state pull" not in [call.partition(" -")[0] for call in site.terraform.calls]
+    assert json.loads(site.terraform.environment["TF_VAR_images"]) == DEPLOYED
+    assert manifest.commit == site.workshop.commit
+    with pytest.raises(PlanError, match="There is no saved plan of environment-staging"):
+        plan_store(site.workshop.settings, "123456789012", s3=site.s3).read(
+            "environment-staging", plan_sha256=manifest.plan_sha256, plan_command="mlops plan"
+        )
+
+
+def test_a_preview_takes_what_was_built_here(site: Site) -> None:
+    put_functions(site.workshop.settings)
+    put_images(site.workshop.settings)
+
+    plan_stack(site.workshop, FakeAws(s3=site.s3).as_aws(), STAGING, preview=True)
+
+    assert json.loads(site.terraform.environment["TF_VAR_images"])["iris"]["serving"] == "r@sha256:1"
+
+
+def test_a_plan_that_may_be_applied_holds_the_lock_and_wants_images(site: Site) -> None:
+    put_functions(site.workshop.settings)
+    site.plan()
+
+    assert "-lock=false" not in next(call for call in site.terraform.calls if call.startswith("plan"))
+    with pytest.raises(UsageError, match="is not pushed yet"):
+        plan_stack(site.workshop, FakeAws(s3=site.s3).as_aws(), STAGING)
+
+
+def test_drift_is_looked_for_with_what_was_delivered(site: Site) -> None:
+    put_functions(site.workshop.settings)
+    delivered = read_delivered({"delivered": {"commit": "abc", "images": DEPLOYED}}, STAGING)
+
+    assert find_terraform_drift(site.workshop, STAGING, delivered=delivered) == []
+
+    given = site.terraform.environment
+    assert (given["TF_VAR_commit"], json.loads(given["TF_VAR_images"])) == ("abc", DEPLOYED)
+
+
+def test_where_nothing_was_delivered_there_is_no_drift_to_look_for() -> None:
+    with pytest.raises(UsageError, match="does not say what was delivered"):
+        read_delivered({}, STAGING)
