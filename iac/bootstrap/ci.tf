@@ -29,10 +29,6 @@ locals {
   # What other commands read: of runs, of images; and what is left after a destroy. Looking for drift reads endpoints and the ledger.
   not_for_plans = ["Executions", "ModelPackages", "RegistryLogin", "SeeAndStopJobs"]
 
-  # The session of a pull request: it plans as `mlops plan --preview` does, and leaves nothing that somebody might approve or apply.
-  pull_request      = "pull-request"
-  not_pull_requests = { StringNotLike = { "aws:userid" = "*:${local.pull_request}" } }
-
   # What a refresh reads is what the deployer's statements let it read.
   plan_statements = {
     for group, statements in local.deployer_statements : group => [
@@ -76,7 +72,7 @@ resource "aws_iam_role" "ci" {
         Condition = { StringEquals = {
           "${local.github}:aud" = "sts.amazonaws.com"
           "${local.github}:sub" = "repo:${var.github_repository}:pull_request"
-          "sts:RoleSessionName" = local.pull_request
+          "sts:RoleSessionName" = "pull-request"
         } }
       }
     ])
@@ -96,6 +92,8 @@ resource "aws_iam_role_policy_attachment" "ci_plan" {
   policy_arn = each.value.arn
 }
 
+# A pull request's session, by the name that the trust demands of it, plans as `mlops plan --preview` does: it leaves nothing that somebody
+# might approve or apply.
 resource "aws_iam_role_policy" "ci_plan_state" {
   count = local.has_ci ? 1 : 0
   name  = "state"
@@ -108,14 +106,14 @@ resource "aws_iam_role_policy" "ci_plan_state" {
         Effect    = "Allow"
         Action    = ["s3:DeleteObject", "s3:PutObject"]
         Resource  = "${module.state_bucket.arn}/*.tflock"
-        Condition = local.not_pull_requests
+        Condition = { StringNotLike = { "aws:userid" = "*:pull-request" } }
       },
       {
         Sid       = "LeavePlans"
         Effect    = "Allow"
         Action    = ["s3:PutObject"]
         Resource  = "${module.state_bucket.arn}/plans/*"
-        Condition = local.not_pull_requests
+        Condition = { StringNotLike = { "aws:userid" = "*:pull-request" } }
       },
       {
         Sid      = "UseStateKey"
@@ -123,15 +121,24 @@ resource "aws_iam_role_policy" "ci_plan_state" {
         Action   = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource = aws_kms_key.state.arn
       },
-      {
-        # The ledger's key, for drift.
-        Sid       = "UseDataKey"
-        Effect    = "Allow"
-        Action    = ["kms:Decrypt"]
-        Resource  = "${local.arn.kms}:key/*"
-        Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = module.names.account.data_key_alias } }
-      },
     ]
+  })
+}
+
+# The ledger's key: looking for drift reads what was released.
+resource "aws_iam_role_policy" "ci_plan_ledger" {
+  count = local.has_ci ? 1 : 0
+  name  = "ledger"
+  role  = aws_iam_role.ci["plan"].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "UseDataKey"
+      Effect    = "Allow"
+      Action    = ["kms:Decrypt"]
+      Resource  = "${local.arn.kms}:key/*"
+      Condition = { "ForAnyValue:StringEquals" = { "kms:ResourceAliases" = module.names.account.data_key_alias } }
+    }]
   })
 }
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import configparser
 import os
 import re
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,8 +75,6 @@ class Site:
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     ensure_scanner(ROOT)
     folder = tmp_path_factory.mktemp("delivery")
-    if (ROOT / ".mypy_cache").is_dir():
-        shutil.copytree(ROOT / ".mypy_cache", folder / "mypy")
     return make_repository(folder / "repository")
 
 
