@@ -149,7 +149,7 @@ def plan_stack(workshop: Workshop, aws: Aws, stack: Stack, *, preview: bool = Fa
     if stack.environment and not has_state and not preview:
         # A workspace that an older account's folder has chosen already is not made by choosing it again.
         terraform.touch_state()
-    manifest = make_plan(workshop, aws, terraform, stack=stack, inputs=inputs)
+    manifest = make_plan(workshop, aws, terraform, stack=stack, inputs=inputs, preview=preview)
     if not preview:
         store = plan_store(workshop.settings, workshop.account_id, s3=aws.client("s3"))
         store.publish(plan_folder(workshop.settings, stack), manifest)
@@ -163,8 +163,12 @@ def make_plan(
     *,
     stack: Stack,
     inputs: Sequence[Path] = (),
+    preview: bool = False,
 ) -> Manifest:
-    """Saves a plan, what policy says of it, and what both were made from."""
+    """Saves a plan, what policy says of it, and what both were made from.
+
+    A preview takes nothing over that an earlier apply left: that may change the state.
+    """
     folder = plan_folder(workshop.settings, stack)
     # Before the plan: what changes the state from here on makes the plan one that is not applied.
     basis = read_basis(workshop, stack, s3=aws.client("s3"))
@@ -172,7 +176,7 @@ def make_plan(
     representation = terraform.show_plan(folder.plan)
     orphans: list[Orphan] = []
     # What is in a network can be found when the network's own id is known: again until there is no more.
-    while found := find_orphans(aws, representation, account_id=workshop.account_id):
+    while not preview and (found := find_orphans(aws, representation, account_id=workshop.account_id)):
         workshop.report(f"{stack.name}: taking over what an earlier apply left: {_list_ids(found)}")
         if vanished := find_vanished(representation, found):
             terraform.forget(vanished)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_aws import FakeAws
+from fake_aws import Client, FakeAws
 from fake_terraform import FakeTerraform
 from lambda_fakes import FakeKms, FakeS3, client_error
 
@@ -497,6 +497,23 @@ def test_a_preview_keeps_nothing_locks_nothing_and_takes_what_is_deployed(site: 
         plan_store(site.workshop.settings, "123456789012", s3=site.s3).read(
             "environment-staging", plan_sha256=manifest.plan_sha256, plan_command="mlops plan"
         )
+
+
+@pytest.mark.parametrize(("preview", "forgotten"), [(False, 1), (True, 0)])
+def test_a_preview_takes_nothing_over_that_changes_the_state(
+    site: Site, preview: bool, forgotten: int
+) -> None:
+    creation = {"actions": ["create"], "after": {"name": "mlops-claim"}}
+    role = {"address": "aws_iam_role.this", "type": "aws_iam_role", "change": creation}
+    vanished = {"address": "aws_iam_role.this", "change": {"actions": ["delete"]}}
+    site.terraform.answer("show", json.dumps({"resource_changes": [role], "resource_drift": [vanished]}))
+    # Listed once: when it is asked for again, it is taken over.
+    listings = iter([[{"RoleName": "mlops-claim"}]])
+    iam = Client({"list_roles": lambda: {"Roles": next(listings, [])}})
+
+    plan_stack(site.workshop, FakeAws(s3=site.s3, iam=iam).as_aws(), CORE, preview=preview)
+
+    assert sum(call.startswith("state rm") for call in site.terraform.calls) == forgotten
 
 
 def test_a_preview_takes_what_was_built_here(site: Site) -> None:
