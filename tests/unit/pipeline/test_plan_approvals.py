@@ -504,7 +504,12 @@ def test_a_preview_takes_nothing_over_that_changes_the_state(
     site: Site, preview: bool, forgotten: int
 ) -> None:
     creation = {"actions": ["create"], "after": {"name": "mlops-claim"}}
-    role = {"address": "aws_iam_role.this", "type": "aws_iam_role", "change": creation}
+    role = {
+        "address": "aws_iam_role.this",
+        "mode": "managed",
+        "type": "aws_iam_role",
+        "change": creation,
+    }
     vanished = {"address": "aws_iam_role.this", "change": {"actions": ["delete"]}}
     site.terraform.answer("show", json.dumps({"resource_changes": [role], "resource_drift": [vanished]}))
     # Listed once: when it is asked for again, it is taken over.
