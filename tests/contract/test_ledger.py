@@ -68,7 +68,8 @@ def test_ten_writers_at_once_leave_no_gap_and_lose_nothing(aws: LocalAws, bucket
 def test_each_of_ten_thousand_changed_bytes_is_found_and_its_entry_named(stored: list[bytes]) -> None:
     entries = list(check_links(enumerate(stored, start=1)))
     hashes = [GENESIS, *(entry.sha256 for entry in entries)]
-    chance = random.Random(20261121)  # noqa: S311 - the same places each time
+    # The same places each time.
+    chance = random.Random(20261121)
     unfound = []
     for _ in range(ALTERATIONS):
         sequence = chance.randrange(1, len(stored) + 1)
