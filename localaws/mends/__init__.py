@@ -32,6 +32,7 @@ MENDS = (
     "cloudtrail_events",
     "iam_conditions",
     "iam_conditional_writes",
+    "iam_session_names",
     "iam_networks",
     "iam_resources",
     "iam_boundaries",
