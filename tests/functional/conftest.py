@@ -16,6 +16,7 @@ import pytest
 from iam_proof import Record, parse_roles, read_calls, read_policies
 from kept_demo import AGENTS, PLANTED_SECRET, REPOSITORY, ROOT, Deployment
 from ports import free_port
+from scratch_repository import copy_files, link_tools
 
 from localaws.mends import iam_conditions
 
@@ -62,6 +63,19 @@ def ci(deployment: Deployment, agents_keys: dict[str, str]) -> dict[str, str]:
     assert made.exit_code == 0, made.stderr
     roles = deployment.client("iam").list_roles()["Roles"]
     return {role["RoleName"]: role["Arn"] for role in roles if "-ci-" in role["RoleName"]}
+
+
+@pytest.fixture
+def elsewhere(deployment: Deployment, tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A checkout of what was deployed, where nothing was built, and the variables to work in it."""
+    checkout = tmp_path / "elsewhere"
+    copy_files(checkout)
+    link_tools(checkout)
+    function = deployment.client("lambda").get_function_configuration(FunctionName="mlops-staging-record")
+    # At the same place in it as in ours, because Terraform keeps the path of the functions' package.
+    build_dir = checkout / deployment.build_dir.relative_to(ROOT)
+    commit = function["Environment"]["Variables"]["COMMIT"]
+    return checkout, {"MLOPS_BUILD_DIR": str(build_dir), "MLOPS_COMMIT": commit}
 
 
 @pytest.fixture(scope="session")

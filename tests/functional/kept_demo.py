@@ -76,11 +76,11 @@ class Deployment:
         return session.client(service, config=Config(retries={"mode": "standard"}))
 
 
-def run_mlops(*args: str, environ: Mapping[str, str], timeout_s: int = 600) -> Result:
+def run_mlops(*args: str, environ: Mapping[str, str], cwd: Path = ROOT, timeout_s: int = 600) -> Result:
     """Run one `mlops` command with these variables and no others."""
     done = subprocess.run(
         [str(Path(sys.executable).parent / "mlops"), *args],
-        cwd=ROOT,
+        cwd=cwd,
         env=environ,
         capture_output=True,
         text=True,

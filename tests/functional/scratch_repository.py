@@ -36,14 +36,25 @@ class Repository:
 def make_repository(path: Path) -> Repository:
     """The files that git knows here, as they stand, in one commit; and what set-up provided."""
     repository = Repository(path)
+    copy_files(path)
+    repository.git("init", "--quiet", "--initial-branch", "main")
+    repository.git("add", "--all", "--force")
+    repository.commit("All there is", author="root")
+    link_tools(path)
+    return repository
+
+
+def copy_files(path: Path) -> None:
+    """The files that git knows here, as they stand; no commit."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         if (ROOT / name).is_file():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, path / name)
-    repository.git("init", "--quiet", "--initial-branch", "main")
-    repository.git("add", "--all", "--force")
-    repository.commit("All there is", author="root")
+
+
+def link_tools(path: Path) -> None:
+    """What set-up provided."""
     (path / ".venv").symlink_to(ROOT / ".venv")
     (path / ".tools").mkdir()
     for tool in (ROOT / ".tools").iterdir():
@@ -52,4 +63,3 @@ def make_repository(path: Path) -> Repository:
             shutil.copy2(tool, path / ".tools" / tool.name)
         else:
             (path / ".tools" / tool.name).symlink_to(tool)
-    return repository

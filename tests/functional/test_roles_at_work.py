@@ -93,16 +93,19 @@ def test_a_job_of_the_repository_plans_and_changes_nothing(
 
 
 def test_a_pull_request_sees_its_plan_and_leaves_nothing(
-    deployment: Deployment, ci: dict[str, str], tmp_path: Path
+    deployment: Deployment, ci: dict[str, str], elsewhere: tuple[Path, dict[str, str]], tmp_path: Path
 ) -> None:
+    checkout, variables = elsewhere
     environ = job_environment(
         deployment, ci["mlops-ci-plan"], tmp_path, subject="pull_request", session="pull-request"
-    ) | {"MLOPS_BUILD_DIR": str(tmp_path)}
+    )
     bucket = bucket_of(deployment, "-tfstate-")
     before = list_plans(deployment, bucket)
 
-    shown = run_mlops("plan", "--env", "staging", "--preview", "--json", environ=environ)
-    refused = run_mlops("plan", "core", "--json", environ=environ)
+    shown = run_mlops(
+        "plan", "--env", "staging", "--preview", "--json", environ=environ | variables, cwd=checkout
+    )
+    refused = run_mlops("plan", "core", "--json", environ=environ | variables, cwd=checkout)
 
     assert shown.exit_code == 0, shown.stderr
     assert shown.json["empty"], shown.stdout

@@ -19,12 +19,17 @@ def endpoints(deployment: Deployment) -> list[str]:
 
 @pytest.mark.parametrize("target", [("core",), ("--env", "staging"), ("--env", "production")])
 def test_after_a_release_nothing_has_drifted(
-    deployment: Deployment, ci: dict[str, str], tmp_path: Path, target: tuple[str, ...]
+    deployment: Deployment,
+    ci: dict[str, str],
+    elsewhere: tuple[Path, dict[str, str]],
+    tmp_path: Path,
+    target: tuple[str, ...],
 ) -> None:
     """Seen by a job that only reads, on a machine that has built nothing."""
+    checkout, variables = elsewhere
     environ = job_environment(deployment, ci["mlops-ci-plan"], tmp_path, subject="environment:plan")
 
-    drift = run_mlops("drift", *target, "--json", environ=environ | {"MLOPS_BUILD_DIR": str(tmp_path)})
+    drift = run_mlops("drift", *target, "--json", environ=environ | variables, cwd=checkout)
 
     assert drift.exit_code == 0, drift.stdout + drift.stderr
     assert drift.json["differences"] == []
