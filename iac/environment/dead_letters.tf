@@ -29,7 +29,7 @@ resource "aws_sqs_queue" "dead_letters" {
   })
 }
 
-# Composed, so that rules need not wait 25 s for the queue.
+# Composed, so that a plan knows the policies that name it and can be judged, and that nothing waits 25 s for the queue.
 locals {
   dead_letters_queue_arn = "arn:${local.context.partition}:sqs:${local.context.region}:${local.context.account_id}:${local.names.dead_letters_queue}"
 }
