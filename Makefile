@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 TESTS ?= tests
 .DEFAULT_GOAL := help
-.PHONY: help setup packages demo check test lint scan drift jenkins fix bench oracle docs
+.PHONY: help setup packages demo check test sweep lint scan drift jenkins fix bench oracle docs
 
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +26,9 @@ check: lint ## fast: lint, types, import rules, unit tests; no Terraform, no con
 test: setup lint ## everything: the checks and all tests, container tests where an engine is
 	@echo "tests (unit, contract, functional)"
 	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
+
+sweep: setup ## kills the apply and the destroy of an environment again and again, beyond what `make test` does (ten minutes)
+	@MLOPS_SWEEP=1 $(BIN)/python -m pytest tests/contract/test_crash_sweep.py $(ARGS)
 
 lint: packages
 	@echo "lint, types, import rules"

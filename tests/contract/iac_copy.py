@@ -72,13 +72,14 @@ class IacCopy:
 
 
 @contextmanager
-def shared_provider(data: Path) -> Iterator[dict[str, str]]:
+def shared_provider(data: Path, *, environ: Mapping[str, str] | None = None) -> Iterator[dict[str, str]]:
     """Variables that let Terraform use a provider that runs already: most tests are over before one starts.
 
-    `data` is the folder of an initialised root. Source: HashiCorp, Plugin Development, Debugging.
+    `data` is the folder of an initialised root; `environ` are its variables, this process' where none
+    are given. Source: HashiCorp, Plugin Development, Debugging.
     """
     (program,) = data.glob("providers/registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws_*")
-    with subprocess.Popen([program, "-debug"], stdout=subprocess.PIPE, text=True) as provider:
+    with subprocess.Popen([program, "-debug"], env=environ, stdout=subprocess.PIPE, text=True) as provider:
         try:
             assert provider.stdout
             told = (line.strip().partition("=") for line in provider.stdout)
