@@ -70,6 +70,21 @@ def test_every_command_in_the_readme_exists_and_the_other_way_round() -> None:
     assert named == set(command_names(group))
 
 
+def test_every_test_that_is_named_as_a_proof_exists() -> None:
+    proofs = (
+        (ROOT / "docs" / "infrastructure.md").read_text().split("## What may go wrong")[1].split("## ")[0]
+    )
+    file, missing = Path(), []
+    named = re.findall(r"`(tests/[\w/]+\.py)`|`(test_\w+)`", proofs)
+    for path, test in named:
+        file = ROOT / path if path else file
+        if test and f"def {test}(" not in file.read_text():
+            missing.append(test)
+
+    assert len(named) > 20
+    assert missing == []
+
+
 def test_every_relative_link_leads_somewhere() -> None:
     broken = []
     for document in documents():

@@ -86,6 +86,30 @@ def test_our_state_machines_are_bounded_and_small(name: str, rule: Callable[[Any
     assert list(rule(render(name))) == []
 
 
+def test_the_longest_release_fits_into_a_history() -> None:
+    longest_s = 28_800  # as iac/environment takes it
+    definition = render("release", timeout_s=longest_s)
+    states = definition["States"]
+
+    # It waits a second longer each time, on the way there and, an hour more, on the way back.
+    for tick in ("Tick", "RollbackTick"):
+        assert states[tick]["Parameters"]["wait_s.$"] == "States.MathAdd($.clock.wait_s, 1)"
+    rounds = sum(count_waits(limit_s) for limit_s in (longest_s, longest_s + 3600))
+    attempts = 1 + max(
+        sum(retrier["MaxAttempts"] for retrier in states[task]["Retry"]) for task in ("Describe", "Rollback")
+    )
+    # Entered and exited, for a wait, a task, a choice and a tick; each attempt has four events of its own.
+    assert rounds * (4 * 2 + attempts * 4) + 1000 < 25_000
+
+
+def count_waits(limit_s: int) -> int:
+    """How often a wait that grows by a second is waited until the limit."""
+    elapsed_s, wait_s = 0, 1
+    while elapsed_s < limit_s:
+        elapsed_s, wait_s = elapsed_s + wait_s, wait_s + 1
+    return wait_s - 1
+
+
 @pytest.mark.parametrize(
     ("damage", "rule", "fault"),
     [
