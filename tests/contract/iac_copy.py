@@ -79,7 +79,14 @@ def shared_provider(data: Path, *, environ: Mapping[str, str] | None = None) -> 
     are given. Source: HashiCorp, Plugin Development, Debugging.
     """
     (program,) = data.glob("providers/registry.terraform.io/hashicorp/aws/*/*/terraform-provider-aws_*")
-    with subprocess.Popen([program, "-debug"], env=environ, stdout=subprocess.PIPE, text=True) as provider:
+    # It writes down every step where nobody says that it should not.
+    quiet = {"TF_LOG_SDK": "OFF", "TF_LOG_PROVIDER_AWS": "OFF"}
+    with subprocess.Popen(
+        [program, "-debug"],
+        env={**(os.environ if environ is None else environ), **quiet},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as provider:
         try:
             assert provider.stdout
             told = (line.strip().partition("=") for line in provider.stdout)
