@@ -20,6 +20,7 @@ from pipeline.errors import RunError, UsageError
 
 Status = Literal[
     "Running",
+    "Superseded",
     "Quarantined",
     "RejectedByGates",
     "WaitingForApproval",
@@ -30,6 +31,7 @@ Status = Literal[
 ]
 
 MAY_FOLLOW: Mapping[str, tuple[Status, ...]] = {
+    "Superseded": ("Running",),
     "Quarantined": ("Running",),
     "RejectedByGates": ("Running",),
     "WaitingForApproval": ("Running",),
@@ -91,14 +93,16 @@ class RunsTable:
             if not _is_condition(error):
                 raise
 
+    def has(self, run_id: str) -> bool:
+        """Whether the run was claimed."""
+        return self._find(run_id) is not None
+
     def get(self, run_id: str) -> dict[str, Any]:
         """The run item. Raises: UsageError when there is no such run."""
-        item = self._dynamodb.get_item(
-            TableName=self._name, Key=_to_item({"run_id": run_id}), ConsistentRead=True
-        ).get("Item")
-        if not item:
+        item = self._find(run_id)
+        if item is None:
             raise UsageError(f"There is no run {run_id} in {self._name}. List them with `mlops runs`.")
-        return _from_item(item)
+        return item
 
     def all(self) -> list[dict[str, Any]]:
         """Every run item, the newest first."""
@@ -136,10 +140,14 @@ class RunsTable:
 
     def champion(self, model: str) -> str | None:
         """The run whose model is the champion, or None before the first release under an approval."""
+        item = self._find(_champion_key(model))
+        return str(item["champion"]) if item else None
+
+    def _find(self, key: str) -> dict[str, Any] | None:
         item = self._dynamodb.get_item(
-            TableName=self._name, Key=_to_item({"run_id": _champion_key(model)}), ConsistentRead=True
+            TableName=self._name, Key=_to_item({"run_id": key}), ConsistentRead=True
         ).get("Item")
-        return str(_from_item(item)["champion"]) if item else None
+        return _from_item(item) if item else None
 
     def note(self, run_id: str, facts: Mapping[str, Any], *, now: datetime) -> None:
         """Add what a step found out; the status stays."""

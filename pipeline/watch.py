@@ -16,7 +16,7 @@ Report = Callable[[str], None]
 Run = dict[str, Any]
 
 GATE = "WaitingForApproval"
-ENDED = ("Quarantined", "RejectedByGates", "Approved", "Rejected", "Expired", "Failed")
+ENDED = ("Superseded", "Quarantined", "RejectedByGates", "Approved", "Rejected", "Expired", "Failed")
 GOOD = (GATE, "Approved")
 
 

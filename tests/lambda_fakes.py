@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
+from botocore.paginate import PageIterator
 from botocore.response import StreamingBody
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -53,9 +54,8 @@ class FakeS3:
     def copy(self, source: dict[str, str], bucket: str, key: str, *, ExtraArgs: Any) -> None:
         self.put_object(Bucket=bucket, Key=key, Body=self.get_object(**source)["Body"].read())
 
-    def get_paginator(self, operation: str) -> FakeListing:
-        assert operation == "list_objects_v2"
-        return FakeListing(self)
+    def get_paginator(self, operation: str) -> FakeListing | FakeVersionListing:
+        return {"list_objects_v2": FakeListing, "list_object_versions": FakeVersionListing}[operation](self)
 
     def text(self, bucket: str, key: str) -> str:
         return self.objects[bucket, key][-1].decode()
@@ -77,6 +77,27 @@ class FakeListing:
                 ]
             }
         yield {}
+
+
+class FakeVersionListing(PageIterator):
+    """Versions as S3 lists them: by key, the newest first; a page holds two."""
+
+    def __init__(self, s3: FakeS3) -> None:
+        self._s3 = s3
+        self._pages: list[dict[str, Any]] = []
+
+    def paginate(self, *, Bucket: str, Prefix: str) -> FakeVersionListing:
+        found = [
+            {"Key": key, "VersionId": f"v{number}"}
+            for (bucket, key), versions in sorted(self._s3.objects.items())
+            if bucket == Bucket and key.startswith(Prefix)
+            for number in range(len(versions), 0, -1)
+        ]
+        self._pages = [{"Versions": found[start : start + 2]} for start in range(0, len(found), 2)] + [{}]
+        return self
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._pages)
 
 
 class FakeDynamoDB:

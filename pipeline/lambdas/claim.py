@@ -1,7 +1,8 @@
 """Claim an upload for one execution. Flow: dataset upload, first step.
 
-S3's own event and CloudTrail's lead here, each at least once. Whoever is first runs; all others end
-as duplicates, but a duplicate that knows the uploader's name leaves it behind.
+S3's own event, CloudTrail's and the reconciler lead here, each at least once and in any order. Whoever is
+first runs; all others end as duplicates, but a duplicate that knows the uploader's name leaves it behind. A
+version that comes after a newer one of the same key has claimed a run is superseded: the newest wins.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from pipeline.runs_table import RunsTable, run_id
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{model, execution_arn, event} -> {outcome: claimed|duplicate, run_id}"""
-    return claim(event, runs=edge.runs(), now=edge.now())
+    """{model, execution_arn, event} -> {outcome: claimed|superseded|duplicate, run_id, reason}"""
+    return claim(event, s3=edge.client("s3"), runs=edge.runs(), now=edge.now())
 
 
-def claim(request: dict[str, Any], *, runs: RunsTable, now: datetime) -> dict[str, Any]:
-    """Whether this execution has the run, and the run's name."""
+def claim(request: dict[str, Any], *, s3: Any, runs: RunsTable, now: datetime) -> dict[str, Any]:
+    """Whether this execution has the run and shall go on with it, and the run's name."""
     upload = _parse_upload(request["event"])
     uploader = request["event"].get("uploaded_by")
     item = {
@@ -35,10 +36,33 @@ def claim(request: dict[str, Any], *, runs: RunsTable, now: datetime) -> dict[st
         "uploaded_by": person(uploader) if uploader else None,
         "execution_arn": request["execution_arn"],
     }
-    claimed = runs.claim(item, now=now)
-    if not claimed and item["uploaded_by"]:
-        runs.name_uploader(item["run_id"], uploaded_by=item["uploaded_by"])
-    return {"outcome": "claimed" if claimed else "duplicate", "run_id": item["run_id"]}
+    if not runs.claim(item, now=now):
+        if item["uploaded_by"]:
+            runs.name_uploader(item["run_id"], uploaded_by=item["uploaded_by"])
+        return {"outcome": "duplicate", "run_id": item["run_id"], "reason": ""}
+    newer = _find_newer_run(request["model"], upload, s3=s3, runs=runs)
+    return {
+        "outcome": "superseded" if newer else "claimed",
+        "run_id": item["run_id"],
+        "reason": f"a newer version of {upload.key} came before this one: see run {newer}" if newer else "",
+    }
+
+
+def _find_newer_run(model: str, upload: Version, *, s3: Any, runs: RunsTable) -> str | None:
+    """The run of a newer version of the same key, or None.
+
+    S3 lists a key's versions the newest first, also those of one second; the key before those that it begins.
+    """
+    newer = []
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=upload.bucket, Prefix=upload.key)
+    for version in pages.search("Versions[]"):
+        if version is None or version["Key"] != upload.key:
+            break
+        if version["VersionId"] == upload.version_id:
+            return next((name for name in newer if runs.has(name)), None)
+        newer.append(run_id(model, Version(upload.bucket, upload.key, version["VersionId"])))
+    # This version was deleted meanwhile; validation will say so.
+    return None
 
 
 def _parse_upload(event: dict[str, Any]) -> Version:

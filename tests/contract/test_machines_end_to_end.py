@@ -99,6 +99,26 @@ def test_one_upload_reported_five_times_is_one_run(make_model: Callable[..., Mod
     assert len(jobs) == len(model.packages()) == 1
 
 
+def test_an_older_version_that_arrives_after_a_newer_one_is_superseded(
+    make_model: Callable[..., Model],
+) -> None:
+    model = make_model()
+    older, newer = model.upload(), model.upload(GOOD + b"3,hen\n")
+    model.start(model.retraining_arn, newer)
+    model.wait_for_gate(model.run_id(newer))
+
+    ended = model.end(model.start(model.retraining_arn, older))
+
+    assert (ended.status, ended.last_state) == ("SUCCEEDED", "Superseded")
+    run = model.stage.runs.get(model.run_id(older))
+    assert run["status"] == "Superseded"
+    assert run["reason"].endswith(f"came before this one: see run {model.run_id(newer)}")
+    jobs = model.aws.client("sagemaker").list_training_jobs(NameContains=model.name)["TrainingJobSummaries"]
+    assert len(jobs) == len(model.packages()) == 1
+    end = [entry for entry in model.stage.ledger() if entry.body["run_id"] == run["run_id"]]
+    assert [(entry.kind, entry.body["status"]) for entry in end] == [("dataset", "Superseded")]
+
+
 def test_a_broken_dataset_is_quarantined_and_nothing_else_changes(make_model: Callable[..., Model]) -> None:
     model = make_model()
     upload = model.upload(GOOD + b"12,cat\n")

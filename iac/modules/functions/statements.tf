@@ -61,6 +61,14 @@ locals {
     Resource = local.runs_table
   }
 
+  list_datasets = {
+    Sid       = "ListDatasets"
+    Effect    = "Allow"
+    Action    = ["s3:ListBucketVersions"]
+    Resource  = local.data
+    Condition = { StringLike = { "s3:prefix" = "datasets/*" } }
+  }
+
   # Where a release needs an approval.
   use_approvals = [
     local.read_runs,
@@ -104,6 +112,7 @@ locals {
         Action   = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
         Resource = local.runs_table
       },
+      local.list_datasets,
     ]
 
     validate = [

@@ -13,7 +13,8 @@ locals {
         Effect    = "Allow"
         Principal = "*"
         Action = [
-          "s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject",
+          "s3:AbortMultipartUpload", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:ListBucketVersions",
+          "s3:PutObject",
         ]
         Resource  = flatten([for bucket in sort(var.buckets) : ["${local.s3}${bucket}", "${local.s3}${bucket}/*"]])
         Condition = local.of_this_account

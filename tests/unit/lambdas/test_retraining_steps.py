@@ -36,10 +36,10 @@ GOOD = b"length,species\n1,setosa\n2,virginica\n"
 
 
 def claim_upload(
-    runs: RunsTable, now: datetime, *, execution: str = "execution-1", **event: Any
+    runs: RunsTable, now: datetime, *, execution: str = "execution-1", s3: FakeS3 | None = None, **event: Any
 ) -> dict[str, Any]:
     request = {"model": "iris", "execution_arn": execution, "event": {**UPLOAD, **event}}
-    return claim(request, runs=runs, now=now)
+    return claim(request, s3=s3 or FakeS3(), runs=runs, now=now)
 
 
 def upload(s3: FakeS3, *versions: bytes) -> None:
@@ -70,7 +70,7 @@ def test_the_second_event_is_a_duplicate_that_brings_the_uploaders_name(
 
     second = claim_upload(runs, now, execution="execution-2", route="cloudtrail", uploaded_by=ALICE)
 
-    assert second == {"outcome": "duplicate", "run_id": first["run_id"]}
+    assert second == {"outcome": "duplicate", "run_id": first["run_id"], "reason": ""}
     run = runs.get(first["run_id"])
     assert (run["uploaded_by"], run["route"], run["execution_arn"]) == ("alice", "s3", "execution-1")
 
@@ -88,6 +88,54 @@ def test_the_same_key_uploaded_again_is_another_run(runs: RunsTable, now: dateti
 
     assert second["outcome"] == "claimed"
     assert second["run_id"] != first["run_id"]
+
+
+def test_a_version_that_comes_after_a_newer_one_is_superseded(
+    s3: FakeS3, runs: RunsTable, now: datetime
+) -> None:
+    upload(s3, GOOD, GOOD, GOOD, GOOD)
+    s3.put_object(Bucket="data", Key="datasets/iris/may.csv.old", Body=GOOD)
+    versions = ["v1", "v3", "v2", "v4", "v2"]
+
+    answers = [
+        claim_upload(runs, now, execution=f"e{place}", s3=s3, version_id=version)
+        for place, version in enumerate(versions)
+    ]
+
+    outcomes = [answer["outcome"] for answer in answers]
+    assert outcomes == ["claimed", "claimed", "superseded", "claimed", "duplicate"]
+    newer = answers[1]["run_id"]
+    assert answers[2]["reason"] == (
+        f"a newer version of datasets/iris/may.csv came before this one: see run {newer}"
+    )
+
+
+def test_a_superseded_claim_whose_answer_was_lost_is_superseded_again(
+    s3: FakeS3, runs: RunsTable, now: datetime
+) -> None:
+    upload(s3, GOOD, GOOD)
+    claim_upload(runs, now, execution="newer", s3=s3, version_id="v2")
+
+    first = claim_upload(runs, now, s3=s3)
+
+    assert first["outcome"] == "superseded"
+    assert claim_upload(runs, now, s3=s3) == first
+
+
+def test_newer_versions_without_a_run_and_other_keys_supersede_nothing(
+    s3: FakeS3, runs: RunsTable, now: datetime
+) -> None:
+    upload(s3, GOOD, GOOD, GOOD)
+    claim_upload(runs, now, execution="other", s3=s3, key="datasets/iris/may.csv.old")
+
+    assert claim_upload(runs, now, s3=s3)["outcome"] == "claimed"
+
+
+def test_a_version_that_was_deleted_is_left_to_validation(s3: FakeS3, runs: RunsTable, now: datetime) -> None:
+    upload(s3, GOOD, GOOD)
+    claim_upload(runs, now, execution="other", s3=s3, version_id="v2")
+
+    assert claim_upload(runs, now, s3=s3, version_id="v9")["outcome"] == "claimed"
 
 
 @pytest.mark.parametrize("name", ["bucket", "key", "version_id"])
