@@ -15,7 +15,7 @@ resource "aws_iam_policy" "boundary" {
       {
         Sid      = "Listings"
         Effect   = "Allow"
-        Action   = ["s3:ListBucket"]
+        Action   = ["s3:ListBucket", "s3:ListBucketVersions"]
         Resource = local.own_buckets
       },
       {

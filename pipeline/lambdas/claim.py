@@ -53,7 +53,7 @@ def _find_newer_run(model: str, upload: Version, *, s3: Any, runs: RunsTable) ->
 
     S3 lists a key's versions the newest first, also those of one second; the key before those that it begins.
     """
-    newer = []
+    newer: list[str] = []
     pages = s3.get_paginator("list_object_versions").paginate(Bucket=upload.bucket, Prefix=upload.key)
     for version in pages.search("Versions[]"):
         if version is None or version["Key"] != upload.key:
