@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -32,6 +33,8 @@ class FakeS3:
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], list[bytes]] = {}
         self.written_at: dict[tuple[str, str], datetime] = {}
+        self.now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+        self.times: dict[tuple[str, str], list[datetime]] = {}
         self.before_put: Callable[[str], None] = str
 
     def put_object(self, *, Bucket: str, Key: str, Body: bytes, **options: Any) -> dict[str, Any]:
@@ -41,6 +44,7 @@ class FakeS3:
         self.objects.setdefault((Bucket, Key), []).append(Body)
         # As S3 tells it: to the second.
         self.written_at[Bucket, Key] = datetime.now(UTC).replace(microsecond=0)
+        self.times.setdefault((Bucket, Key), []).append(self.now)
         return {"VersionId": f"v{len(self.objects[Bucket, Key])}"}
 
     def get_object(self, *, Bucket: str, Key: str, VersionId: str | None = None) -> dict[str, Any]:
@@ -88,7 +92,11 @@ class FakeVersionListing(PageIterator):
 
     def paginate(self, *, Bucket: str, Prefix: str) -> FakeVersionListing:
         found = [
-            {"Key": key, "VersionId": f"v{number}"}
+            {
+                "Key": key,
+                "VersionId": f"v{number}",
+                "LastModified": self._s3.times[bucket, key][number - 1],
+            }
             for (bucket, key), versions in sorted(self._s3.objects.items())
             if bucket == Bucket and key.startswith(Prefix)
             for number in range(len(versions), 0, -1)
@@ -191,6 +199,10 @@ class FakeStepFunctions:
         self.answers: dict[str, str] = {}
         self.dead: set[str] = set()
         self.executions: dict[str, str] = {}
+        self.started: list[tuple[str, dict[str, Any]]] = []
+
+    def start_execution(self, **request: str) -> None:
+        self.started.append((request["stateMachineArn"], json.loads(request["input"])))
 
     def describe_execution(self, *, executionArn: str) -> dict[str, str]:
         return {"status": self.executions.get(executionArn, "RUNNING")}

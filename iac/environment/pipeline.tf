@@ -1,6 +1,6 @@
 locals {
   release_handlers    = ["authorise", "deploy", "smoke", "scale", "rollback", "record"]
-  retraining_handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "note_plans"]
+  retraining_handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "note_plans", "reconcile"]
   handlers            = concat(local.release_handlers, local.retrains ? local.retraining_handlers : [], var.ttl_hours == null ? [] : ["expire"])
 }
 

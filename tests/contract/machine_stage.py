@@ -26,7 +26,7 @@ from pipeline.runs_table import RunsTable
 CHECKOUT = Path(__file__).parents[2]
 HANDLERS = {
     "staging": [
-        "claim", "validate", "judge", "open_gate", "answer_gate",
+        "claim", "validate", "judge", "open_gate", "answer_gate", "reconcile",
         "authorise", "deploy", "smoke", "scale", "rollback", "record",
     ],
     "production": ["authorise", "deploy", "smoke", "scale", "rollback", "record"],
@@ -223,6 +223,22 @@ class Model:
             "executionArn"
         ]
         return arn
+
+    def reconcile(self) -> list[str]:
+        """The runs that one pass of the reconciler starts."""
+        route = {"prefix": f"datasets/{self.name}/", "state_machine_arn": self.retraining_arn}
+        event = {"routes": {self.name: route}, "grace_s": 0, "lookback_s": 3600}
+        reply = self.aws.client("lambda").invoke(
+            FunctionName="stage-staging-reconcile", Payload=json.dumps(event)
+        )
+        started: list[str] = json.loads(reply["Payload"].read())["started"]
+        return started
+
+    def executions(self) -> list[str]:
+        """The executions of the retraining machine."""
+        machines = self.aws.client("stepfunctions")
+        found = machines.list_executions(stateMachineArn=self.retraining_arn)["executions"]
+        return [execution["executionArn"] for execution in found]
 
     def end(self, execution_arn: str, *, timeout_s: float = 60) -> Ended:
         """The end of an execution."""

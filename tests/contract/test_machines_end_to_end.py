@@ -119,6 +119,24 @@ def test_an_older_version_that_arrives_after_a_newer_one_is_superseded(
     assert [(entry.kind, entry.body["status"]) for entry in end] == [("dataset", "Superseded")]
 
 
+def test_an_upload_that_no_event_reported_is_found_and_started_once(
+    make_model: Callable[..., Model],
+) -> None:
+    model = make_model()
+    upload = model.upload(GOOD + b"12,cat\n")
+
+    first = model.reconcile()
+    executions = model.executions()
+    ended = [model.end(execution) for execution in executions]
+    second = model.reconcile()
+
+    assert first == [model.run_id(upload)]
+    assert [execution.last_state for execution in ended] == ["Quarantined"]
+    assert model.stage.runs.get(model.run_id(upload))["route"] == "reconciler"
+    assert second == []
+    assert model.executions() == executions
+
+
 def test_a_broken_dataset_is_quarantined_and_nothing_else_changes(make_model: Callable[..., Model]) -> None:
     model = make_model()
     upload = model.upload(GOOD + b"12,cat\n")

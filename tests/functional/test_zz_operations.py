@@ -77,6 +77,32 @@ def test_what_is_written_beside_the_datasets_starts_nothing(deployment: Deployme
     assert {value["key"] for value in started} == {uploaded["key"]}
 
 
+def test_an_upload_that_no_event_reports_is_found_by_the_reconciler(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    rules = deployment.client("events")
+    names = ["mlops-staging-upload-iris", "mlops-staging-upload-trail-iris"]
+    target = rules.list_targets_by_rule(Rule="mlops-staging-reconciler")["Targets"][0]
+    # As the schedule asks it, but for the two minutes that it gives to events.
+    request = {**json.loads(target["Input"]), "grace_s": 0}
+    file = tmp_path / "unreported.csv"
+    file.write_text("no dataset\n")
+    for name in names:
+        rules.disable_rule(Name=name)
+    try:
+        uploaded = deployment.mlops("upload", str(file), "--json", profile="uploader").json
+        answer = deployment.client("lambda").invoke(
+            FunctionName=target["Arn"], Payload=json.dumps(request).encode()
+        )
+        run = deployment.mlops("watch", uploaded["run_id"], "--json").json
+    finally:
+        for name in names:
+            rules.enable_rule(Name=name)
+
+    assert json.loads(answer["Payload"].read())["started"] == [uploaded["run_id"]]
+    assert (run["status"], run["route"]) == ("Quarantined", "reconciler")
+
+
 def read_inputs(machines: Any) -> dict[str, Any]:
     """The input of each execution of a retraining, by its ARN."""
     found: dict[str, Any] = {}

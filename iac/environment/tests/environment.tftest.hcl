@@ -176,6 +176,19 @@ run "a_network_may_be_left_out" {
   }
 }
 
+run "what_no_event_reports_is_looked_for_where_datasets_arrive" {
+  command = apply
+
+  assert {
+    condition     = jsondecode(aws_cloudwatch_event_target.reconciler[0].input).routes["iris"].prefix == "datasets/iris/"
+    error_message = "The schedule tells the function where datasets arrive."
+  }
+  assert {
+    condition     = aws_lambda_permission.reconciler[0].source_arn == aws_cloudwatch_event_rule.reconciler[0].arn
+    error_message = "This rule alone may call the function."
+  }
+}
+
 run "what_is_released_expires_where_it_may" {
   command = apply
 

@@ -14,6 +14,7 @@ locals {
     record      = { timeout_s = 60, memory_mb = 256 }
     note_plans  = { timeout_s = 300, memory_mb = 256 }
     expire      = { timeout_s = 300, memory_mb = 256 }
+    reconcile   = { timeout_s = 110, memory_mb = 256 }
   }
 
   functions = { for handler in var.handlers : handler => var.names.functions[handler] }

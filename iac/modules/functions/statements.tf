@@ -22,7 +22,7 @@ locals {
   scaling = "arn:${var.context.partition}:application-autoscaling:${var.context.region}:${var.context.account_id}:scalable-target/*"
 
   # Those that write objects, or that events call, whose failures go to the encrypted dead-letter queue.
-  writers = ["validate", "authorise", "record", "note_plans", "expire", "answer_gate"]
+  writers = ["validate", "authorise", "record", "note_plans", "expire", "answer_gate", "reconcile"]
   encrypt = {
     Sid      = "Encrypt"
     Effect   = "Allow"
@@ -360,6 +360,17 @@ locals {
         Resource = local.scaling
       },
     ])
+
+    reconcile = [
+      local.list_datasets,
+      local.read_runs,
+      {
+        Sid      = "StartRetraining"
+        Effect   = "Allow"
+        Action   = ["states:StartExecution"]
+        Resource = "${local.aws.states}:stateMachine:${var.names.prefix}-retraining-*"
+      },
+    ]
 
     record = concat([local.update_runs], local.append_to_ledger)
 

@@ -24,7 +24,7 @@ variable "handlers" {
   validation {
     condition = length(setsubtract(var.handlers, [
       "claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record",
-      "note_plans", "expire",
+      "note_plans", "expire", "reconcile",
     ])) == 0
     error_message = "handlers names a module that pipeline/lambdas does not have."
   }

@@ -1,6 +1,6 @@
 # What exists once per environment, and once per model in it. A role bears the name of what it acts for.
 locals {
-  handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record", "note_plans", "expire"]
+  handlers = ["claim", "validate", "judge", "open_gate", "answer_gate", "authorise", "deploy", "smoke", "scale", "rollback", "record", "note_plans", "expire", "reconcile"]
 
   # Null interpolates to an error, so an absent environment is written as "none" and never put out.
   prefix = "${var.project}-${coalesce(var.environment, "none")}"
@@ -21,6 +21,7 @@ locals {
     expiry_rule        = "${local.prefix}-expiry"
     records_rule       = "${local.prefix}-records"
     catch_up_rule      = "${local.prefix}-catch-up"
+    reconciler_rule    = "${local.prefix}-reconciler"
     trail_log_group    = "/aws/cloudtrail/${local.prefix}-audit"
     trail_topic        = "${local.prefix}-audit"
     trail_role         = "${local.prefix}-audit"

@@ -1,0 +1,93 @@
+"""Start what no event reported: uploads without a run. Flow: dataset upload, beside the events; a schedule.
+
+CloudTrail's events are best effort, and an event may be given up on. Each upload that is older than the
+grace, which events have to come by themselves, is held against the runs table. What is started passes the
+claim like any event, so that an upload whose event comes late has one run all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipeline.artefact import Version
+from pipeline.lambdas import edge
+from pipeline.runs_table import RunsTable, run_id
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a model's datasets are uploaded, and what an upload starts."""
+
+    prefix: str
+    state_machine_arn: str
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """{routes: {model: {prefix, state_machine_arn}}, grace_s, lookback_s} -> {started: [run id]}"""
+    now = edge.now()
+    started = list(
+        reconcile(
+            {model: Route(**route) for model, route in event["routes"].items()},
+            bucket=edge.settings().data_bucket,
+            since=now - timedelta(seconds=event["lookback_s"]),
+            until=now - timedelta(seconds=event["grace_s"]),
+            s3=edge.client("s3"),
+            states=edge.client("stepfunctions"),
+            runs=edge.runs(),
+        )
+    )
+    logger.info("started %s", json.dumps(started))
+    return {"started": started}
+
+
+def reconcile(
+    routes: Mapping[str, Route],
+    *,
+    bucket: str,
+    since: datetime,
+    until: datetime,
+    s3: Any,
+    states: Any,
+    runs: RunsTable,
+) -> Iterator[str]:
+    """The run of each upload of that time that had none, as it is started; the oldest upload first."""
+    for model, route in routes.items():
+        for upload in _find_uploads(bucket, route.prefix, since=since, until=until, s3=s3):
+            name = run_id(model, upload)
+            if not runs.has(name):
+                states.start_execution(
+                    stateMachineArn=route.state_machine_arn, input=json.dumps(_as_event(upload))
+                )
+                yield name
+
+
+def _find_uploads(
+    bucket: str, prefix: str, *, since: datetime, until: datetime, s3: Any
+) -> Iterator[Version]:
+    """Every version uploaded in that time, the oldest first."""
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, Prefix=prefix)
+    listed = [version for version in pages.search("Versions[]") if version]
+    # A key's versions are listed the newest first, and several may be of one second.
+    listed.reverse()
+    found = [version for version in listed if since <= version["LastModified"] <= until]
+    for version in sorted(found, key=lambda version: version["LastModified"]):
+        yield Version(bucket, version["Key"], version["VersionId"])
+
+
+def _as_event(upload: Version) -> dict[str, Any]:
+    """What the trigger's rules pass on; who uploaded it, only CloudTrail's event can tell."""
+    return {
+        "bucket": upload.bucket,
+        "key": upload.key,
+        "version_id": upload.version_id,
+        "uploaded_by": None,
+        "route": "reconciler",
+    }
