@@ -66,6 +66,7 @@ bench: setup ## measures what the README claims, into build/bench/*.json
 	@$(BIN)/python benchmarks/fuzz.py
 	@$(BIN)/python benchmarks/gates.py
 	@$(BIN)/python benchmarks/validation.py
+	@$(BIN)/python benchmarks/exactly_once.py
 
 oracle: packages ## the IAM evaluator held against another, on the last functional run's record (needs node and npm)
 	@npm ci --prefix tests/oracle --silent
