@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_each_upload_has_one_outcome_whatever_becomes_of_its_events(tmp_path: Path) -> None:
     result = tmp_path / "exactly_once.json"
-    program = [sys.executable, str(ROOT / "benchmarks/exactly_once.py"), "--uploads", "50", "--most", "8"]
+    program = [sys.executable, str(ROOT / "benchmarks/exactly_once.py"), "--uploads", "50", "--most", "4"]
 
     done = subprocess.run(
         [*program, "--result", str(result)], capture_output=True, text=True, timeout=1200, check=False
@@ -23,4 +23,4 @@ def test_each_upload_has_one_outcome_whatever_becomes_of_its_events(tmp_path: Pa
     assert set(found["outcomes"]) == {"RejectedByGates", "Superseded"}
     assert sum(found["outcomes"].values()) == found["uploads"] == 50
     assert found["dropped"] == 5
-    assert found["executions"] > found["events"]["total"] > 100
+    assert found["executions"] > found["events"]["total"] > 50
