@@ -36,7 +36,7 @@ run "staging_retrains" {
     error_message = "Where nothing is promoted from elsewhere, datasets start runs."
   }
   assert {
-    condition     = length(module.functions.arns) == 12
+    condition     = length(module.functions.arns) == 13
     error_message = "Staging has every function."
   }
 }
