@@ -206,9 +206,9 @@ class Model:
     def endpoint_name(self, environment: str = "staging") -> str:
         return f"stage-{environment}-{self.name}"
 
-    def upload(self, content: bytes = GOOD) -> dict[str, Any]:
+    def upload(self, content: bytes = GOOD, *, file: str = "data.csv") -> dict[str, Any]:
         """The event of an upload, as the trigger passes it on."""
-        bucket, key = self.stage.buckets["data"], f"datasets/{self.name}/data.csv"
+        bucket, key = self.stage.buckets["data"], f"datasets/{self.name}/{file}"
         version_id = self.aws.client("s3").put_object(Bucket=bucket, Key=key, Body=content)["VersionId"]
         alice = f"arn:aws:sts::{ACCOUNT_ID}:assumed-role/mlops-data-scientist/alice"
         return {"bucket": bucket, "key": key, "version_id": version_id, "uploaded_by": alice, "route": "s3"}

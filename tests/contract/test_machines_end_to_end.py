@@ -309,7 +309,7 @@ def test_the_author_named_by_a_lying_approver_is_not_believed(make_model: Callab
 
 def test_two_datasets_at_once_are_both_staged_one_after_the_other(make_model: Callable[..., Model]) -> None:
     model = make_model()
-    uploads = [model.upload(), model.upload(GOOD + b"3,hen\n")]
+    uploads = [model.upload(file="may.csv"), model.upload(GOOD + b"3,hen\n", file="june.csv")]
 
     for upload in uploads:
         model.start(model.retraining_arn, upload)
