@@ -13,12 +13,13 @@ from typing import Any
 
 from pipeline.errors import PlanError
 from pipeline.once import put_once, read_object
+from pipeline.plan_summary import render_summary
 from pipeline.plans import Manifest, PlanFolder, clear_plan, hash_file, parse_manifest, render_manifest
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A plan that waits: its manifest, and its summary for people."""
+    """A plan that waits: its manifest, and its summary for people, made of the manifest alone."""
 
     manifest: Manifest
     summary: str
@@ -43,10 +44,11 @@ class PlanStore:
     def read(self, stack: str, *, plan_sha256: str | None, plan_command: str) -> Waiting:
         """The plan with this hash, or the latest. Raises: PlanError when it is not there."""
         home = self._home(stack, plan_sha256, plan_command=plan_command)
-        stored, summary = (self._get(f"{home}/{name}") for name in ("manifest.json", "summary.md"))
-        if stored is None or summary is None:
+        stored = self._get(f"{home}/manifest.json")
+        if stored is None:
             raise _absent(stack, plan_command=plan_command)
-        return Waiting(parse_manifest(stored), summary.decode())
+        manifest = parse_manifest(stored)
+        return Waiting(manifest, render_summary(manifest))
 
     def fetch(self, folder: PlanFolder, stack: str, *, plan_sha256: str | None, plan_command: str) -> None:
         """Brings a plan that was made elsewhere into this folder, and the files it points at to their places.
@@ -63,6 +65,7 @@ class PlanStore:
                 raise _absent(stack, plan_command=plan_command)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(stored)
+        folder.summary.write_text(waiting.summary)
         folder.manifest.write_bytes(render_manifest(manifest))
 
     def _home(self, stack: str, plan_sha256: str | None, *, plan_command: str) -> str:
@@ -94,7 +97,7 @@ def is_here(folder: PlanFolder, plan_sha256: str | None) -> bool:
 
 def _files(folder: PlanFolder, manifest: Manifest) -> dict[str, Path]:
     """The plan's files by the name they are kept under."""
-    files = {"plan.tfplan": folder.plan, "summary.md": folder.summary}
+    files = {"plan.tfplan": folder.plan}
     # Two above the plan's folder is the build folder; a manifest from elsewhere may not write anywhere else.
     build = folder.path.parent.parent.resolve()
     for name, sha256 in manifest.inputs.items():

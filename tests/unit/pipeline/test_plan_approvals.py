@@ -39,7 +39,7 @@ from pipeline.plan_approval import (
     reject_plan,
     write_plan_approval,
 )
-from pipeline.plan_store import PlanStore
+from pipeline.plan_store import PlanStore, Waiting
 from pipeline.plans import Manifest
 from pipeline.settings import TARGETS, Settings
 from pipeline.stack import (
@@ -410,7 +410,7 @@ def test_the_summary_puts_what_is_lost_first(site: Site) -> None:
 
     manifest = site.plan()
 
-    summary = site.s3.text(BUCKET, f"plans/core/{manifest.plan_sha256}/summary.md")
+    summary = plan_folder(site.workshop.settings, CORE).summary.read_text()
     assert "| 1 | 1 | 0 | 1 |" in summary
     order = [
         summary.index(address) for address in ("aws_s3_bucket.old", "aws_kms_key.k", "aws_sqs_queue.new")
@@ -419,6 +419,21 @@ def test_the_summary_puts_what_is_lost_first(site: Site) -> None:
     assert "not to be approved by `ann`, `carol`" in summary
     assert "### Cost by the month" in summary
     assert f"by AWS's list prices of {manifest.cost.prices_of} in us-east-1" in summary
+
+
+def test_what_is_shown_before_an_approval_is_what_is_approved(site: Site) -> None:
+    manifest = site.plan()
+    home = f"plans/core/{manifest.plan_sha256}"
+    site.s3.put_object(Bucket=BUCKET, Key=f"{home}/summary.md", Body=b"Nothing changes.")
+
+    waiting = read_waiting(site, manifest.plan_sha256)
+
+    assert waiting.manifest == manifest
+    assert waiting.summary == plan_folder(site.workshop.settings, CORE).summary.read_text()
+
+
+def read_waiting(site: Site, plan_sha256: str | None) -> Waiting:
+    return PlanStore(site.s3, BUCKET).read("core", plan_sha256=plan_sha256, plan_command="mlops plan core")
 
 
 def test_a_name_in_the_summary_is_no_markup(site: Site) -> None:
