@@ -42,12 +42,17 @@ class PlanStore:
         self._put(f"plans/{manifest.stack}/latest.json", pointer)
 
     def read(self, stack: str, *, plan_sha256: str | None, plan_command: str) -> Waiting:
-        """The plan with this hash, or the latest. Raises: PlanError when it is not there."""
-        home = self._home(stack, plan_sha256, plan_command=plan_command)
-        stored = self._get(f"{home}/manifest.json")
+        """The plan with this hash, or the latest. Raises: PlanError when it is not there, or another is."""
+        wanted = plan_sha256 or self._latest(stack, plan_command=plan_command)
+        stored = self._get(f"{plan_prefix(stack, wanted)}/manifest.json")
         if stored is None:
             raise _absent(stack, plan_command=plan_command)
         manifest = parse_manifest(stored)
+        if (manifest.stack, manifest.plan_sha256) != (stack, wanted):
+            raise PlanError(
+                f"What is kept as plan {wanted[:12]} of {stack} is plan {manifest.plan_sha256[:12]} of "
+                f"{manifest.stack}. Run `{plan_command}` again, and look into the bucket's access log."
+            )
         return Waiting(manifest, render_summary(manifest))
 
     def fetch(self, folder: PlanFolder, stack: str, *, plan_sha256: str | None, plan_command: str) -> None:
@@ -68,13 +73,11 @@ class PlanStore:
         folder.summary.write_text(waiting.summary)
         folder.manifest.write_bytes(render_manifest(manifest))
 
-    def _home(self, stack: str, plan_sha256: str | None, *, plan_command: str) -> str:
-        if plan_sha256 is None:
-            pointer = self._get(f"plans/{stack}/latest.json")
-            if pointer is None:
-                raise _absent(stack, plan_command=plan_command)
-            plan_sha256 = str(json.loads(pointer)["plan_sha256"])
-        return plan_prefix(stack, plan_sha256)
+    def _latest(self, stack: str, *, plan_command: str) -> str:
+        pointer = self._get(f"plans/{stack}/latest.json")
+        if pointer is None:
+            raise _absent(stack, plan_command=plan_command)
+        return str(json.loads(pointer)["plan_sha256"])
 
     def _put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)

@@ -40,7 +40,7 @@ from pipeline.plan_approval import (
     write_plan_approval,
 )
 from pipeline.plan_store import PlanStore, Waiting
-from pipeline.plans import Manifest
+from pipeline.plans import Manifest, render_manifest
 from pipeline.settings import TARGETS, Settings
 from pipeline.stack import (
     CORE,
@@ -434,6 +434,35 @@ def test_what_is_shown_before_an_approval_is_what_is_approved(site: Site) -> Non
 
 def read_waiting(site: Site, plan_sha256: str | None) -> Waiting:
     return PlanStore(site.s3, BUCKET).read("core", plan_sha256=plan_sha256, plan_command="mlops plan core")
+
+
+def put_manifest(site: Site, manifest: Manifest, *, stack: str = "core", plan_sha256: str) -> None:
+    key = f"plans/{stack}/{plan_sha256}/manifest.json"
+    site.s3.put_object(Bucket=BUCKET, Key=key, Body=render_manifest(manifest))
+
+
+def test_another_plan_under_the_hash_that_is_asked_for_is_refused(site: Site, tmp_path: Path) -> None:
+    manifest, asked = site.plan(), "f" * 64
+    put_manifest(site, manifest, plan_sha256=asked)
+    elsewhere = dataclasses.replace(site.workshop.settings, build=tmp_path / "elsewhere")
+    refused = f"kept as plan {'f' * 12} of core is plan {manifest.plan_sha256[:12]} of core"
+
+    with pytest.raises(PlanError, match=refused):
+        read_waiting(site, asked)
+    with pytest.raises(PlanError, match=refused):
+        site.apply(settings=elsewhere, plan_sha256=asked)
+
+
+def test_another_stacks_plan_is_refused(site: Site) -> None:
+    manifest = site.plan()
+    other = dataclasses.replace(manifest, stack="environment-production")
+    put_manifest(site, other, plan_sha256=manifest.plan_sha256)
+    plan_folder(site.workshop.settings, CORE).manifest.write_bytes(render_manifest(other))
+
+    with pytest.raises(PlanError, match=r"of core is plan .* of environment-production"):
+        read_waiting(site, manifest.plan_sha256)
+    with pytest.raises(PlanError, match="The saved plan of core is one of environment-production"):
+        site.apply()
 
 
 def test_a_name_in_the_summary_is_no_markup(site: Site) -> None:
