@@ -77,7 +77,12 @@ class PlanStore:
         pointer = self._get(f"plans/{stack}/latest.json")
         if pointer is None:
             raise _absent(stack, plan_command=plan_command)
-        return str(json.loads(pointer)["plan_sha256"])
+        try:
+            return str(json.loads(pointer)["plan_sha256"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise PlanError(
+                f"Which plan of {stack} is the latest cannot be read: {error!r}. Run `{plan_command}` again."
+            ) from None
 
     def _put(self, key: str, body: bytes) -> None:
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=body)

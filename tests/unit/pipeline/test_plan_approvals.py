@@ -465,6 +465,15 @@ def test_another_stacks_plan_is_refused(site: Site) -> None:
         site.apply()
 
 
+@pytest.mark.parametrize("pointer", [b"{}", b"[]", b"", b"\xff"])
+def test_an_unreadable_pointer_to_the_latest_plan_is_named(site: Site, pointer: bytes) -> None:
+    site.plan()
+    site.s3.put_object(Bucket=BUCKET, Key="plans/core/latest.json", Body=pointer)
+
+    with pytest.raises(PlanError, match="Which plan of core is the latest cannot be read"):
+        read_waiting(site, None)
+
+
 def test_a_name_in_the_summary_is_no_markup(site: Site) -> None:
     hostile = 'x["`</td><img src=x onerror=alert(1)>`\n# heading"]'
     change = {"resource": {"addr": hostile}, "action": "create"}
