@@ -141,12 +141,23 @@ def give_plan_approval(registry: Registry, manifest: Manifest, approval: PlanApp
 def reject_plan(
     registry: Registry, manifest: Manifest, *, rejecter: str, reason: str, now: datetime
 ) -> dict[str, Any]:
-    """Ends the plan: no approval of it counts any more, given or to come. Raises: ApprovalUsedError."""
+    """Ends the plan: no approval of it counts any more, given or to come.
+
+    Raises: ApprovalUsedError when it is applied already, or from this moment on.
+    """
     refuse_applied(registry, manifest)
     body = {"rejected_by": rejecter, "reason": reason, "rejected_at": now.isoformat()}
     key = rejection_key(manifest)
     if not put_once(canonical(body), s3=registry.s3, bucket=registry.bucket, key=key):
         refuse_rejected(registry, manifest)
+    # An apply marks the plan as used and then looks for a rejection; this is the other way round, so that at
+    # least one of the two sees the other.
+    if (stored := read_object(s3=registry.s3, bucket=registry.bucket, key=applied_key(manifest))) is not None:
+        raise ApprovalUsedError(
+            f"Plan {manifest.plan_sha256[:12]} of {manifest.stack} was taken for an apply by "
+            f"{json.loads(stored)['applied_by']} while it was rejected. Whether that was in time is in "
+            "`mlops history`."
+        )
     return body
 
 

@@ -140,9 +140,7 @@ def read_plan(folder: PlanFolder, *, stack: str, plan_command: str) -> Manifest:
         raise PlanError(f"There is no saved plan of {stack}. Run `{plan_command}` and read it first.")
     manifest = parse_manifest(folder.manifest.read_bytes())
     if manifest.stack != stack:
-        raise PlanError(
-            f"The saved plan of {stack} is one of {manifest.stack}. Run `{plan_command}` again."
-        )
+        raise PlanError(f"The saved plan of {stack} is one of {manifest.stack}. Run `{plan_command}` again.")
     if hash_file(folder.plan) != manifest.plan_sha256:
         raise PlanError(
             f"The saved plan of {stack} was changed after it was made. Run `{plan_command}` again."

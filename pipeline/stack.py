@@ -21,7 +21,13 @@ from pipeline.aws import Aws
 from pipeline.errors import PlanError, UsageError
 from pipeline.once import read_object
 from pipeline.package import build_package
-from pipeline.plan_approval import Registry, consume_plan_approval, end_plan, find_plan_approval
+from pipeline.plan_approval import (
+    Registry,
+    consume_plan_approval,
+    end_plan,
+    find_plan_approval,
+    refuse_rejected,
+)
 from pipeline.plan_store import PlanStore, is_here
 from pipeline.plan_summary import render_summary
 from pipeline.plans import (
@@ -248,6 +254,8 @@ def apply_stack(
         f"{stack.name}: applying the plan of {manifest.created_at}, approved by {approval.approver}"
     )
     with _ending(registry, manifest, by=workshop.caller):
+        # Who rejects it from here on finds it used up; a rejection of the last seconds still counts.
+        refuse_rejected(registry, manifest)
         applied = terraform.apply(folder.plan)
         save_outputs(workshop.settings, stack, terraform.output())
     return applied

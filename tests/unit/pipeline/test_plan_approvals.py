@@ -33,10 +33,12 @@ from pipeline.plan_approval import (
     Registry,
     applied_key,
     ci_key,
+    consume_plan_approval,
     ended_key,
     give_plan_approval,
     person_key,
     reject_plan,
+    rejection_key,
     write_plan_approval,
 )
 from pipeline.plan_store import PlanStore, Waiting
@@ -272,6 +274,37 @@ def test_a_revoked_approval_is_refused(site: Site) -> None:
         site.apply()
     with pytest.raises(ApprovalRevokedError, match="freeze"):
         site.approve(manifest, approver="dora")
+
+
+def test_a_rejection_while_terraform_is_made_ready_stops_the_apply(site: Site) -> None:
+    manifest = site.plan()
+    site.approve(manifest)
+
+    def reject_first(key: str) -> None:
+        if key == applied_key(manifest):
+            site.s3.before_put = str
+            reject_plan(site.registry, manifest, rejecter="dora", reason="stop", now=datetime.now(UTC))
+
+    site.s3.before_put = reject_first
+    with pytest.raises(ApprovalRevokedError, match=r"was rejected by dora at .*: stop"):
+        site.apply()
+
+    assert site.applies == 0
+    assert json.loads(site.s3.text(BUCKET, ended_key(manifest)))["status"] == "Failed"
+
+
+def test_a_rejection_that_an_apply_was_faster_than_says_so(site: Site) -> None:
+    manifest = site.plan()
+    approval = site.approve(manifest)
+
+    def apply_first(key: str) -> None:
+        if key == rejection_key(manifest):
+            site.s3.before_put = str
+            consume_plan_approval(site.registry, manifest, approval, by="carol", now=datetime.now(UTC))
+
+    site.s3.before_put = apply_first
+    with pytest.raises(ApprovalUsedError, match="was taken for an apply by carol while it was rejected"):
+        reject_plan(site.registry, manifest, rejecter="dora", reason="stop", now=datetime.now(UTC))
 
 
 def test_an_applied_plan_is_not_rejected(site: Site) -> None:
