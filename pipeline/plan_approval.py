@@ -17,7 +17,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -105,7 +105,7 @@ def write_plan_approval(
     """A fresh approval with its own nonce. Raises: SelfApprovalError, ApprovalError for an unusable name."""
     if not _NAME.fullmatch(approver):
         raise ApprovalError(f"{approver!r} is no person's name. Give the name that answered at the gate.")
-    refuse_author(manifest, approver)
+    refuse_author(manifest, approver, authors=manifest.authors)
     return PlanApproval(
         subject=plan_subject(manifest, project=project),
         authors=manifest.authors,
@@ -117,12 +117,12 @@ def write_plan_approval(
     )
 
 
-def refuse_author(manifest: Manifest, approver: str) -> None:
+def refuse_author(manifest: Manifest, approver: str, *, authors: Iterable[str]) -> None:
     """Nobody approves their own change; names differ in more than case."""
-    if approver.lower() in {author.lower() for author in manifest.authors}:
+    if approver.lower() in {author.lower() for author in authors}:
         raise SelfApprovalError(
-            f"{approver} made or planned the change in plan {manifest.plan_sha256[:12]} of {manifest.stack}; "
-            "somebody else has to approve it."
+            f"{approver} made or planned the change in plan {manifest.plan_sha256[:12]} of {manifest.stack}, or "
+            "applies it; somebody else has to approve it."
         )
 
 
@@ -161,9 +161,12 @@ def reject_plan(
     return body
 
 
-def find_plan_approval(registry: Registry, manifest: Manifest, *, now: datetime) -> PlanApproval:
+def find_plan_approval(
+    registry: Registry, manifest: Manifest, *, authors: Collection[str], now: datetime
+) -> PlanApproval:
     """The approval by which the plan may be applied.
 
+    `authors` are those whose change it is, as the apply sees it: the manifest's were written by its planner.
     Raises: ApprovalError, of its own kind for each reason; of several bad approvals the last one's.
     """
     refuse_applied(registry, manifest)
@@ -171,7 +174,7 @@ def find_plan_approval(registry: Registry, manifest: Manifest, *, now: datetime)
     problem: ApprovalError | None = None
     for key in _keys_of(registry, manifest.stack, manifest.plan_sha256):
         try:
-            return _check(registry, manifest, key, now=now)
+            return _check(registry, manifest, key, authors=authors, now=now)
         except ApprovalError as error:
             problem = error
     raise problem or _missing(registry, manifest)
@@ -272,11 +275,13 @@ def _missing(registry: Registry, manifest: Manifest) -> ApprovalMissingError:
     return ApprovalMissingError(f"{what}. Somebody who did not make it has to approve it: `mlops approve`.")
 
 
-def _check(registry: Registry, manifest: Manifest, key: str, *, now: datetime) -> PlanApproval:
+def _check(
+    registry: Registry, manifest: Manifest, key: str, *, authors: Collection[str], now: datetime
+) -> PlanApproval:
     stored = read_object(s3=registry.s3, bucket=registry.bucket, key=key) or b""
     approval = open_plan_approval(registry, stored, key=key)
     _check_subject(approval.subject, plan_subject(manifest, project=registry.project))
-    refuse_author(manifest, approval.approver)
+    refuse_author(manifest, approval.approver, authors=(*manifest.authors, *authors))
     if now >= datetime.fromisoformat(approval.expires_at):
         raise ApprovalExpiredError(
             f"The approval of plan {manifest.plan_sha256[:12]} of {manifest.stack} by {approval.approver} "

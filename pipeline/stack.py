@@ -244,7 +244,7 @@ def apply_stack(
         store.fetch(folder, stack.name, plan_sha256=plan_sha256, plan_command=stack.plan_command)
     manifest = read_plan(folder, stack=stack.name, plan_command=stack.plan_command)
     registry = approval_registry(workshop.settings, workshop.account_id, s3=s3, kms=kms)
-    approval = find_plan_approval(registry, manifest, now=utc_now())
+    approval = find_plan_approval(registry, manifest, authors=workshop.authors, now=utc_now())
     check_basis(workshop, stack, manifest, s3=s3)
     check_verdict(manifest.verdict.findings, stack=stack.name, accepted=accepted, command=stack.apply_command)
     terraform = open_stack(workshop, stack)

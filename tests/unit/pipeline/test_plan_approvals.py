@@ -261,8 +261,19 @@ def test_a_signed_self_approval_is_refused(site: Site) -> None:
     )
     site.store(manifest, own)
 
-    with pytest.raises(SelfApprovalError, match="ann made or planned"):
+    with pytest.raises(SelfApprovalError, match="ann made or planned the change"):
         site.apply()
+
+
+@pytest.mark.parametrize("approver", ["ann", "Carol"])
+def test_an_author_whom_the_planner_left_out_is_refused_by_the_apply(site: Site, approver: str) -> None:
+    manifest = dataclasses.replace(site.plan(), authors=("nobody",))
+    plan_folder(site.workshop.settings, CORE).manifest.write_bytes(render_manifest(manifest))
+    site.approve(manifest, approver=approver)
+
+    with pytest.raises(SelfApprovalError, match=f"{approver} made or planned the change"):
+        site.apply()
+    assert site.applies == 0
 
 
 def test_a_revoked_approval_is_refused(site: Site) -> None:
