@@ -121,8 +121,8 @@ def refuse_author(manifest: Manifest, approver: str, *, authors: Iterable[str]) 
     """Nobody approves their own change; names differ in more than case."""
     if approver.lower() in {author.lower() for author in authors}:
         raise SelfApprovalError(
-            f"{approver} made or planned the change in plan {manifest.plan_sha256[:12]} of {manifest.stack}, or "
-            "applies it; somebody else has to approve it."
+            f"{approver} made or planned the change in plan {manifest.plan_sha256[:12]} of {manifest.stack}, "
+            "or applies it; somebody else has to approve it."
         )
 
 
@@ -150,6 +150,7 @@ def reject_plan(
     key = rejection_key(manifest)
     if not put_once(canonical(body), s3=registry.s3, bucket=registry.bucket, key=key):
         refuse_rejected(registry, manifest)
+        raise _gone(key)
     # An apply marks the plan as used and then looks for a rejection; this is the other way round, so that at
     # least one of the two sees the other.
     if (stored := read_object(s3=registry.s3, bucket=registry.bucket, key=applied_key(manifest))) is not None:
@@ -185,8 +186,10 @@ def consume_plan_approval(
 ) -> None:
     """Uses the plan up, wherever it is applied. Raises: ApprovalUsedError when somebody else was first."""
     body = {"nonce": approval.nonce, "applied_by": by, "started_at": now.isoformat()}
-    if not put_once(canonical(body), s3=registry.s3, bucket=registry.bucket, key=applied_key(manifest)):
+    key = applied_key(manifest)
+    if not put_once(canonical(body), s3=registry.s3, bucket=registry.bucket, key=key):
         refuse_applied(registry, manifest)
+        raise _gone(key)
 
 
 def end_plan(
@@ -221,6 +224,12 @@ def refuse_rejected(registry: Registry, manifest: Manifest) -> None:
             f"Plan {manifest.plan_sha256[:12]} of {manifest.stack} was rejected by {said['rejected_by']} at "
             f"{said['rejected_at']}: {said['reason']}. Change what is asked for, and plan again."
         )
+
+
+def _gone(key: str) -> ApprovalUsedError:
+    return ApprovalUsedError(
+        f"{key} was written by somebody else and is gone again: look into the access log."
+    )
 
 
 def person_key(manifest: Manifest, user_id: str) -> str:

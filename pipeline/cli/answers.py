@@ -48,15 +48,18 @@ def approve(
     plan_sha256: PlanSha256 = None,
     by: AnsweredBy = None,
     valid_for_h: Annotated[
-        float, typer.Option("--valid-for-h", min=0.01, max=168, help="Hours until a plan's approval expires.")
-    ] = VALID_FOR / timedelta(hours=1),
+        float | None,
+        typer.Option(
+            "--valid-for-h", min=0.01, max=168, help="Hours until a plan's approval expires; 24 without it."
+        ),
+    ] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Sign an approval of a plan, for `apply`, or of a run's model, for production; not of one's own work."""
     desk = Desk(as_json=as_json)
     if subject not in PLANS:
-        _refuse_plan_options(plan_sha256, by)
+        _refuse_plan_options(plan_sha256, by, valid_for_h)
         approve_run(desk, subject, reason=reason, env=env, dry_run=dry_run)
         return
     waiting = read_waiting(desk, subject, env, plan_sha256)
@@ -67,7 +70,7 @@ def approve(
         approver=approver,
         reason=reason,
         now=datetime.now(UTC),
-        valid_for=timedelta(hours=valid_for_h),
+        valid_for=VALID_FOR if valid_for_h is None else timedelta(hours=valid_for_h),
     )
     if dry_run:
         text = f"{waiting.summary}\n{approver} would approve {manifest.plan_sha256}."
@@ -153,6 +156,9 @@ def open_gate(desk: Desk, environment: Environment) -> Gate:
     )
 
 
-def _refuse_plan_options(plan_sha256: str | None, by: str | None) -> None:
-    if plan_sha256 or by:
-        raise UsageError("--plan and --by are about plans; a run's model is answered for by who asks.")
+def _refuse_plan_options(*given: object) -> None:
+    if any(given):
+        raise UsageError(
+            "--plan, --by and --valid-for-h are about plans; a run's model is answered for by who asks, and "
+            "for 24 hours."
+        )

@@ -53,6 +53,16 @@ def test_our_errors_are_one_line_and_their_code(
     )
 
 
+@pytest.mark.parametrize("option", ["--plan", "--by", "--valid-for-h"])
+def test_an_option_about_plans_is_refused_for_a_run(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    code = run_main(monkeypatch, "approve", "iris-0000000000000000", "--reason", "good", option, "24")
+
+    assert code == UsageError.exit_code == 2
+    assert "are about plans; a run's model is answered for by who asks" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("wrong", [["--part", "some"], ["--no-such-option"], []])
 def test_with_json_a_wrong_call_is_one_object(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: list[str]

@@ -318,6 +318,21 @@ def test_a_rejection_that_an_apply_was_faster_than_says_so(site: Site) -> None:
         reject_plan(site.registry, manifest, rejecter="dora", reason="stop", now=datetime.now(UTC))
 
 
+def test_a_record_that_is_gone_again_is_no_leave_to_go_on(site: Site) -> None:
+    manifest = site.plan()
+    approval = site.approve(manifest)
+
+    def taken(_key: str) -> None:
+        raise client_error("PreconditionFailed")
+
+    site.s3.before_put = taken
+    gone = "was written by somebody else and is gone again"
+    with pytest.raises(ApprovalUsedError, match=gone):
+        consume_plan_approval(site.registry, manifest, approval, by="carol", now=datetime.now(UTC))
+    with pytest.raises(ApprovalUsedError, match=gone):
+        reject_plan(site.registry, manifest, rejecter="dora", reason="stop", now=datetime.now(UTC))
+
+
 def test_an_applied_plan_is_not_rejected(site: Site) -> None:
     manifest = site.plan()
     site.approve(manifest)
