@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError
 from pipeline.errors import LedgerError
 
 PREFIX = "ledger/"
+_KEY = re.compile(rf"{PREFIX}([0-9]{{12}})\.json")
 GENESIS = "0" * 64
 MAX_ATTEMPTS = 60
 # S3's 409 means that another conditional write to the same key is under way at this moment.
@@ -181,7 +183,7 @@ def parse_entry(stored: bytes, *, sequence: int) -> Entry:
     try:
         entry = Entry(**json.loads(stored))
         computed = hashlib.sha256(_json(_hashed_part(entry))).hexdigest()
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise LedgerError(f"{changed}: it cannot be read as one: {error!r}") from None
     if entry.sequence != sequence:
         raise LedgerError(f"{changed}: it says that it is entry {entry.sequence}.")
@@ -209,10 +211,10 @@ def _hashed_part(entry: Entry) -> dict[str, Any]:
 
 
 def _sequence_of(key: str) -> int:
-    digits = key.removeprefix(PREFIX).removesuffix(".json")
-    if not digits.isdigit():
+    matched = _KEY.fullmatch(key)
+    if not matched:
         raise LedgerError(f"Ledger object {key} is not an entry; nothing else may stand under {PREFIX}.")
-    return int(digits)
+    return int(matched[1])
 
 
 def _json(value: Any) -> bytes:

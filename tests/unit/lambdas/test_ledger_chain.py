@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from lambda_fakes import FakeS3, client_error
 
 from pipeline.errors import LedgerError
-from pipeline.ledger import GENESIS, Ledger, entry_key, verify_ledger
+from pipeline.ledger import GENESIS, Ledger, entry_key, parse_entry, verify_ledger
 
 START = datetime.fromisoformat("2026-03-01T12:00:00+00:00")
 
@@ -127,11 +128,18 @@ def test_an_entry_in_other_bytes_was_changed(s3: FakeS3) -> None:
         list(make_ledger(s3).entries())
 
 
-def test_a_foreign_object_is_named(s3: FakeS3) -> None:
-    s3.put_object(Bucket="ledger", Key="ledger/notes.txt", Body=b"")
+@pytest.mark.parametrize("name", ["notes.txt", "\u00b2", "1.json", "000000000001"])
+def test_a_foreign_object_is_named(s3: FakeS3, name: str) -> None:
+    s3.put_object(Bucket="ledger", Key=f"ledger/{name}", Body=b"")
 
-    with pytest.raises(LedgerError, match=r"ledger/notes\.txt is not an entry"):
+    with pytest.raises(LedgerError, match=re.escape(f"ledger/{name} is not an entry")):
         list(make_ledger(s3).entries())
+
+
+@pytest.mark.parametrize("stored", [b"[" * 200_000, b'{"a":' * 200_000, b"9" * 10_000])
+def test_an_entry_that_no_parser_reads_is_named(stored: bytes) -> None:
+    with pytest.raises(LedgerError, match="entry 3 was changed after it was written: it cannot be read"):
+        parse_entry(stored, sequence=3)
 
 
 @settings(max_examples=300, deadline=None)
