@@ -261,6 +261,18 @@ def apply_stack(
     return applied
 
 
+def read_waiting_plan(workshop: Workshop, stack: Stack, *, s3: Any, plan_sha256: str | None) -> Manifest:
+    """The plan that an apply would take, from here or from the store. Changes nothing, here neither.
+
+    Raises: PlanError where the apply would.
+    """
+    folder = plan_folder(workshop.settings, stack)
+    if is_here(folder, plan_sha256):
+        return read_plan(folder, stack=stack.name, plan_command=stack.plan_command)
+    store = plan_store(workshop.settings, workshop.account_id, s3=s3)
+    return store.read(stack.name, plan_sha256=plan_sha256, plan_command=stack.plan_command).manifest
+
+
 @contextmanager
 def _ending(registry: Registry, manifest: Manifest, *, by: str) -> Iterator[None]:
     """Writes down how an apply ended. Of a failure only its kind: what a provider says may hold anything."""

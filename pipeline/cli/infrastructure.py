@@ -15,7 +15,7 @@ from pipeline.cli.desk import Desk, DryRun, Env, Json
 from pipeline.drift import check_drift, find_release_drift, find_terraform_drift
 from pipeline.ledger import Ledger
 from pipeline.plan_summary import tell_difference
-from pipeline.plans import Manifest, count_changes, read_plan, utc_now
+from pipeline.plans import Manifest, count_changes, utc_now
 from pipeline.settings import Environment, check_workspace
 from pipeline.stack import CORE, Stack
 from pipeline.teardown import Operated
@@ -100,8 +100,8 @@ def apply(
     desk = Desk(as_json=as_json)
     target = pick_stack(root, env)
     if dry_run:
-        folder = stack.plan_folder(desk.settings, target)
-        manifest = read_plan(folder, stack=target.name, plan_command=target.plan_command)
+        s3 = desk.aws.client("s3")
+        manifest = stack.read_waiting_plan(desk.workshop, target, s3=s3, plan_sha256=plan_sha256)
         desk.show(_describe_plan(manifest) | {"applied": False}, text=_render_plan(manifest))
         return
     operated = stack.apply_stack(

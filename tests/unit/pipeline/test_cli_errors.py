@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from pipeline.aws import Aws
 from pipeline.cli import app, docs, main, report_error, translate_error
 from pipeline.cli.infrastructure import pick_stack
-from pipeline.errors import PipelineError, PlanError, SetupError, UsageError
+from pipeline.errors import BuildError, PipelineError, SetupError, UsageError
 from pipeline.settings import Settings, check_workspace, parse_environment, pick_model, read_settings
 from pipeline.stack import CORE
 
@@ -44,12 +44,11 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 def test_our_errors_are_one_line_and_their_code(
     checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code = run_main(monkeypatch, "apply", "--dry-run")
+    code = run_main(monkeypatch, "push")
 
-    assert code == PlanError.exit_code == 6
+    assert code == BuildError.exit_code == 4
     assert capsys.readouterr().err == (
-        "error: There is no saved plan of environment-staging. "
-        "Run `mlops plan --env staging` and read it first.\n"
+        "error: There is no training image of iris yet. Run `mlops build` first.\n"
     )
 
 

@@ -54,6 +54,7 @@ from pipeline.stack import (
     plan_stack,
     plan_store,
     read_delivered,
+    read_waiting_plan,
 )
 from pipeline.terraform import Applied
 from pipeline.toolchain import Toolchain
@@ -423,6 +424,27 @@ def test_a_fetched_plan_that_was_changed_is_refused(site: Site, tmp_path: Path) 
 
     with pytest.raises(PlanError, match="was changed after it was made"):
         site.apply(settings=elsewhere)
+
+
+def test_a_look_at_what_would_be_applied_takes_the_plan_that_is_named(site: Site, tmp_path: Path) -> None:
+    first = site.plan()
+    site.terraform.binary.write_text(site.terraform.binary.read_text().replace("echo plan", "echo other"))
+    second = site.plan()
+    build = tmp_path / "elsewhere"
+    elsewhere = dataclasses.replace(
+        site.workshop, settings=dataclasses.replace(site.workshop.settings, build=build)
+    )
+
+    found = [
+        read_waiting_plan(workshop, CORE, s3=site.s3, plan_sha256=wanted)
+        for workshop in (site.workshop, elsewhere)
+        for wanted in (None, first.plan_sha256)
+    ]
+
+    assert found == [second, first, second, first]
+    assert not build.exists()
+    with pytest.raises(PlanError, match="no saved plan of core"):
+        read_waiting_plan(site.workshop, CORE, s3=site.s3, plan_sha256="0" * 64)
 
 
 def test_a_plan_that_is_nowhere_is_named(site: Site) -> None:
