@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from checkout import ROOT
 
 from pipeline import errors
-from pipeline.errors import ApprovalError, PipelineError, PlanError
+from pipeline.errors import ApprovalError, PipelineError, PlanError, ReleaseRefusedError
 
 # Where plans, their approvals and those of models are refused. What stops others is in docs/runbook.md.
-MODULES = ("plans", "plan_store", "plan_approval", "policy", "stack", "gate", "approval")
+MODULES = ("plans", "plan_store", "plan_approval", "policy", "stack", "gate", "approval", "lambdas/authorise")
 REFUSALS = {
     name: error
     for name, error in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(error, PlanError | ApprovalError)
+    if issubclass(error, PlanError | ApprovalError | ReleaseRefusedError)
 }
 
 
