@@ -63,7 +63,7 @@ def approve(
         approve_run(desk, subject, reason=reason, env=env, dry_run=dry_run)
         return
     waiting = read_waiting(desk, subject, env, plan_sha256)
-    manifest, approver = waiting.manifest, by or desk.caller.person
+    manifest, approver = waiting.manifest, desk.caller.person if by is None else by
     approval = write_plan_approval(
         manifest,
         project=desk.settings.project,
@@ -76,7 +76,7 @@ def approve(
         text = f"{waiting.summary}\n{approver} would approve {manifest.plan_sha256}."
         desk.show({"approval": approval.record(), "cost": asdict(manifest.cost)}, text=text)
         return
-    key = ci_key(manifest, approver) if by else person_key(manifest, desk.caller.user_id)
+    key = person_key(manifest, desk.caller.user_id) if by is None else ci_key(manifest, approver)
     give_plan_approval(open_registry(desk), manifest, approval, key=key)
     text = f"{waiting.summary}\n{manifest.stack} is approved by {approver} until {approval.expires_at}."
     desk.show(approval.record() | {"cost": asdict(manifest.cost)}, text=text)

@@ -145,6 +145,7 @@ class Machine {
   File workspace
   int workspaces = 0
   boolean isTop
+  boolean isScript
 
   Machine(Map scenario) {
     this.scenario = scenario
@@ -183,18 +184,28 @@ class Machine {
     if (!stages) throw new Invalid('stages is empty')
     def names = stages*.first()
     if (names.toSet().size() != names.size()) throw new Invalid('two stages bear the same name')
-    [agent: describeAgent(parts.agent), options: describeOptions(parts.options), stages: stages.collect { describeStage(it) }]
+    [agent: describeAgent(parts.agent), options: describeOptions(parts.options), environment: describeEnvironment(parts.environment),
+     post: describePost(parts.post), sections: parts.keySet() as List, stages: stages.collect { describeStage(it) }]
   }
 
   private Map describeStage(Entry stage) {
     if (stage.name != 'stage' || !stage.block) throw new Invalid("${stage.name} is no stage")
     def parts = sections(stage.block, 'stage')
     if (!parts.steps) throw new Invalid("stage ${stage.first()} has no steps")
-    if (parts.post) sections(parts.post.block, 'post')
     if (parts.when) conditions(parts.when).findAll { !(it.name in BEFORE) } ?: { throw new Invalid('an empty when') }()
     [name: stage.first(), agent: parts.agent ? describeAgent(parts.agent) : null, options: describeOptions(parts.options),
-     input: parts.input ? describeInput(parts.input) : null]
+     input: parts.input ? describeInput(parts.input) : null, environment: describeEnvironment(parts.environment),
+     post: describePost(parts.post), when: parts.when ? conditions(parts.when).collectEntries { [it.name, it.block ? 'block' : it.first()] } : [:]]
   }
+
+  private static Map describeEnvironment(Entry environment) {
+    if (!environment) return [:]
+    def fresh = new Machine([:]), given = new HashSet(fresh.environ.keySet())
+    fresh.call(environment.block, new Assignments(machine: fresh))
+    fresh.environ.findAll { !(it.key in given) }
+  }
+
+  private List<String> describePost(Entry post) { post ? sections(post.block, 'post').keySet() as List : [] }
 
   private static String describeAgent(Entry agent) { agent.block ? 'some' : agent.first() }
 
@@ -280,7 +291,7 @@ class Machine {
       switch (condition.name) {
         case 'branch': return environ.BRANCH_NAME == condition.first()
         case 'changeRequest': return environ.CHANGE_ID != null
-        case 'expression': return call(condition.block, new Steps(machine: this)) as boolean
+        case 'expression': return this.call(condition.block, new Steps(machine: this)) as boolean
         case 'not': return !holds(Collector.read(condition.block, this))
         case 'allOf': return holds(Collector.read(condition.block, this))
         case 'anyOf': return holds(Collector.read(condition.block, this), true)
@@ -305,17 +316,20 @@ class Machine {
   private void after(Entry post, String result) {
     def wanted = ['always', 'cleanup', result.toLowerCase()] + (result == 'SUCCESS' ? [] : ['unsuccessful'])
     sections(post.block, 'post').each { name, entry ->
-      if (name in wanted) call(entry.block, new Steps(machine: this))
+      if (name in wanted) this.call(entry.block, new Steps(machine: this))
     }
   }
 
   def step(String name, List arguments) {
+    events << [step: name, script: isScript]
     def block = arguments && arguments[-1] instanceof Closure ? arguments[-1] : null
     def first = arguments ? arguments[0] : null
     def options = first instanceof Map ? first : [:]
     switch (name) {
       case 'sh': return shell(options.script ?: first, options)
-      case 'script': return call(block, new Steps(machine: this))
+      case 'script':
+        isScript = true
+        try { return call(block, new Steps(machine: this)) } finally { isScript = false }
       case 'echo': return null
       case 'error': throw new Failed(first.toString())
       case 'input': return answer(options ?: [message: first], holding: workspace != null)
@@ -370,7 +384,7 @@ class Machine {
     def process = builder.start()
     def out = new StringBuffer(), err = new StringBuffer()
     process.waitForProcessOutput(out, err)
-    events << [sh: script.toString(), code: process.exitValue(), log: "${out}${err}".toString()]
+    events << [sh: script.toString(), options: (options.keySet() - 'script') as List, code: process.exitValue(), log: "${out}${err}".toString()]
     if (options.returnStatus) return process.exitValue()
     if (process.exitValue()) throw new Failed("${script} ended with ${process.exitValue()}")
     options.returnStdout ? out.toString() : null

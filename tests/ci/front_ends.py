@@ -22,19 +22,29 @@ DELIVERY = [
     ("make test", None),
     ("make scan", None),
     ("mlops plan core", "ci-plan"),
-    ("mlops approve core --plan <core> --by <approver> --reason <build>", "ci-approve"),
+    ("mlops approve core --plan <core> --by <core-approver> --reason <build>", "ci-approve"),
     ("mlops apply core --plan <core>", "ci-apply"),
     ("mlops build", "*"),
     ("mlops push", "ci-apply"),
     ("mlops plan --env staging", "ci-plan"),
-    ("mlops approve --env staging --plan <staging> --by <approver> --reason <build>", "ci-approve"),
+    ("mlops approve --env staging --plan <staging> --by <staging-approver> --reason <build>", "ci-approve"),
     ("mlops apply --env staging --plan <staging>", "ci-apply"),
     ("mlops retrain --env staging", "data-scientist"),
     ("mlops plan --env production", "ci-plan"),
-    ("mlops approve --env production --plan <production> --by <approver> --reason <build>", "ci-approve"),
+    (
+        "mlops approve --env production --plan <production> --by <production-approver> --reason <build>",
+        "ci-approve",
+    ),
     ("mlops apply --env production --plan <production>", "ci-apply"),
 ]
 UNTIL_SCAN = [call for call, _role in DELIVERY[:3]]
+# Each of the calls fails once, and nothing may come after it.
+FAILING = [call.partition(" --plan")[0] for call, _role in DELIVERY]
+# What a command line may be made of: no second command, no redirection, no failure passed over.
+_WORD = r"(?:[a-z-]+|\"(?:\$[A-Z_]+|[a-z/])+\")"
+MAKE, MLOPS = r"make (?:check|drift|scan|setup|test)", rf"\.venv/bin/mlops(?: {_WORD})+"
+# Lies in the environment, where every job could print it.
+SECRET = "planted-secret"
 
 # Stands in the place of `make` and `mlops`: writes down how it was called, leaves what the next stage needs,
 # and refuses what the real one would refuse. MLOPS_TEST_FAIL is a call that fails.
@@ -44,10 +54,11 @@ name=${0##*/}
 said="$name $*"
 printf '%s\\x1f' "${AWS_PROFILE:-${ROLE_IN_USE:-}}" "${MLOPS_AUTHORS:-}" "$name" "$@" >> "$MLOPS_TEST_TRACE"
 printf '\\x1e' >> "$MLOPS_TEST_TRACE"
-if [[ $said == "${MLOPS_TEST_FAIL:-nothing}"* ]]; then echo "error: told to fail" >&2; exit 1; fi
+if [[ "$said " == "${MLOPS_TEST_FAIL:-nothing} "* ]]; then echo "error: told to fail" >&2; exit 1; fi
 images=build/image/iris-serving.json
 case "$said" in
   "make setup") mkdir -p .venv/bin; cp "$0" .venv/bin/mlops ;;
+  "make scan") mkdir -p build/scan; echo '{}' > build/scan/checkov.sarif ;;
   "mlops build"*) mkdir -p build/image; echo '{}' > $images ;;
   *" --preview") ;;
   "mlops push"* | "mlops plan --env"*)
@@ -76,6 +87,7 @@ class Bench:
         return {
             "PATH": f"{self.tools}:{os.environ['PATH']}",
             "HOME": str(self.folder),
+            "AWS_SESSION_TOKEN": SECRET,
             "MLOPS_TEST_TRACE": str(self.folder / f"{name}.trace"),
             "MLOPS_TEST_FAIL": fail,
         }
@@ -99,10 +111,15 @@ def make_bench(folder: Path) -> Bench:
 
 
 def compare_calls(
-    calls: list[dict[str, Any]], expected: list[tuple[str, str | None]], *, approver: str, build: str
+    calls: list[dict[str, Any]],
+    expected: list[tuple[str, str | None]],
+    *,
+    approvers: dict[str, str],
+    build: str,
 ) -> list[str]:
     """What differs, in words; nothing when every call is as it should be."""
-    told = {f"<{name}>": f"sha-of-{name}" for name in PLANS} | {"<approver>": approver, "<build>": build}
+    told = {f"<{name}>": f"sha-of-{name}" for name in PLANS} | {"<build>": build}
+    told |= {f"<{name}-approver>": approver for name, approver in approvers.items()}
     problems = []
     wanted = [([told.get(word, word) for word in line.split(" ")], role) for line, role in expected]
     for index in range(max(len(calls), len(wanted))):

@@ -9,13 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from front_ends import DELIVERY, PLANS, ROOT, UNTIL_SCAN, Bench, compare_calls, make_bench, run_node
+from front_ends import (
+    DELIVERY,
+    FAILING,
+    MAKE,
+    MLOPS,
+    PLANS,
+    ROOT,
+    SECRET,
+    UNTIL_SCAN,
+    Bench,
+    compare_calls,
+    make_bench,
+    run_node,
+)
 
 FOLDER = ROOT / ".github" / "workflows"
 SOURCES = {file.name: file.read_text() for file in sorted(FOLDER.glob("*.yml"))}
 DELIVER = SOURCES["deliver.yml"]
 PROTECTED = list(PLANS)
-REVIEWERS = dict.fromkeys(PROTECTED, "octo-cat")
+# Each environment has another reviewer, so that none is taken for another.
+REVIEWERS = dict(zip(PROTECTED, ("octo-cat", "dora", "eve"), strict=True))
 BUILD = "https://github.example/example/mlops/actions/runs/1"
 # A name is never a command: this one would leave a file behind if it were.
 HOSTILE = 'x"; touch stolen; echo "$(touch stolen)`touch stolen`'
@@ -24,9 +38,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "happy": {},
     "nobody for production": {"reviewers": {"core": "octo-cat", "staging": "octo-cat"}},
     "nobody for core": {"reviewers": {}},
-    "scan fails": {"fail": "make scan"},
-    "approval fails": {"fail": "mlops approve --env staging"},
-    "retraining fails": {"fail": "mlops retrain"},
+    **{f"{call} fails": {"fail": call} for call in FAILING},
     "hostile": {
         "github": {
             **PUSH,
@@ -58,9 +70,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 ENDS = {
     "nobody for production": "mlops plan --env production",
     "nobody for core": "mlops plan core",
-    "scan fails": "make scan",
-    "approval fails": "mlops approve --env staging",
-    "retraining fails": "mlops retrain",
+    **{f"{call} fails": call for call in FAILING},
     "hostile": "mlops plan --env staging",
 }
 
@@ -102,23 +112,23 @@ MUTANTS: dict[str, tuple[Callable[[str], str], str]] = {
         in_job("production", "environment: production", "environment: staging"),
         "happy",
     ),
-    "scan swallowed": (replace("run: make scan", "run: make scan || true"), "scan fails"),
+    "scan swallowed": (replace("run: make scan", "run: make scan || true"), "make scan fails"),
     "scan may fail": (
         replace("run: make scan", "continue-on-error: true\n        run: make scan"),
-        "scan fails",
+        "make scan fails",
     ),
-    "scan not waited for": (in_job("plan-core", "needs: scan", "needs: test"), "scan fails"),
+    "scan not waited for": (in_job("plan-core", "needs: scan", "needs: test"), "make scan fails"),
     "test left out": (in_job("test", "run: make test", "run: make check"), "happy"),
     "applies whatever came before": (
         in_job("production", "    runs-on:", "    if: always()\n    runs-on:"),
-        "retraining fails",
+        "mlops retrain --env staging fails",
     ),
     "applied before the approval": (swap_steps, "happy"),
     "approver made up": (
         in_job("core", "APPROVER=$(python3 scripts/reviewer.py core)", "APPROVER=release-bot"),
         "happy",
     ),
-    "another's reviewer": (in_job("production", "reviewer.py production", "reviewer.py staging"), "split"),
+    "another's reviewer": (in_job("production", "reviewer.py production", "reviewer.py staging"), "happy"),
     "the latest plan applied": (in_job("core", 'apply core --plan "$PLAN"', "apply core"), "happy"),
     "another plan applied": (
         in_job("production", "needs.plan-production.outputs.plan", "needs.plan-production.outputs.sha256"),
@@ -174,9 +184,51 @@ MUTANTS: dict[str, tuple[Callable[[str], str], str]] = {
     "history left out": (in_job("plan-core", "          fetch-depth: 0\n", ""), "happy"),
     "misspelt key": (replace("timeout-minutes: 90", "timeout-minuts: 90"), "happy"),
     "misspelt need": (in_job("staging", "needs: plan-staging", "needs: plan-stagin"), "happy"),
+    "check swallowed": (replace("run: make check", "run: make check || true"), "happy"),
+    "test swallowed": (replace("run: make test", "run: make test || true"), "happy"),
+    "approval swallowed": (
+        in_job("production", 'actions/runs/$GITHUB_RUN_ID"', 'actions/runs/$GITHUB_RUN_ID" || true'),
+        "happy",
+    ),
+    "environment printed": (in_job("production", "run: make setup", "run: make setup; env"), "happy"),
+    "check not waited for": (replace("    needs: check\n", ""), "happy"),
+    "every branch delivers": (replace("branches: [main]", "branches: ['**']"), "happy"),
+    "delivered by hand, too": (replace("  push:\n", "  workflow_dispatch:\n  push:\n"), "happy"),
+    "a delivery cut off by the next": (
+        replace("group: deliver\n  cancel-in-progress: false", "group: deliver\n  cancel-in-progress: true"),
+        "happy",
+    ),
+    "deliveries side by side": (
+        replace("concurrency:\n  group: deliver\n  cancel-in-progress: false\n", ""),
+        "happy",
+    ),
+    "hash not kept": (
+        in_job("plan-production", "            build/plans/environment-production/plan.sha256\n", ""),
+        "happy",
+    ),
+    "uploader hidden": (
+        in_job("retrain", "role-session-name: ${{ github.actor }}", "role-session-name: mlops-ci"),
+        "happy",
+    ),
+    "findings not kept": (replace("build/scan/*.sarif", "build/scan/*.txt"), "happy"),
+    "findings kept only when there are none": (
+        replace("      - if: always()\n        uses", "      - uses"),
+        "happy",
+    ),
+    "another job's permission": (
+        in_job("production", "      contents: read\n", "      contents: read\n      packages: read\n"),
+        "happy",
+    ),
+    "a matrix": (
+        in_job(
+            "staging",
+            "    needs: plan-staging\n",
+            "    needs: plan-staging\n    strategy: {matrix: {n: [1, 2]}}\n",
+        ),
+        "happy",
+    ),
     "broken YAML": (replace("  scan:\n    needs: test", "  scan:\n   needs: [test"), "happy"),
 }
-SCENARIOS["split"] = {"reviewers": {"core": "octo-cat", "staging": "octo-cat", "production": "dora"}}
 
 
 @pytest.fixture(scope="module")
@@ -224,12 +276,11 @@ def judge(bench: Bench, text: str, answer: dict[str, Any]) -> list[str]:
     """Everything that is wrong, in words."""
     if "invalid" in answer:
         return [f"invalid: {answer['invalid']}"]
-    problems = judge_text(text) + judge_workflow(answer["workflow"])
+    workflow = answer["workflow"]
+    problems = judge_text(text) + judge_workflow(workflow) + judge_declared(workflow)
     for outcome in answer["outcomes"]:
         name = outcome["name"]
-        problems += (
-            judge_delivery(bench, outcome) if name in ("happy", "split") else judge_stop(bench, outcome)
-        )
+        problems += judge_delivery(bench, outcome) if name == "happy" else judge_stop(bench, outcome)
     return problems
 
 
@@ -245,6 +296,76 @@ def judge_text(text: str) -> list[str]:
     if "pull_request_target" in text or "workflow_run" in text:
         problems.append("a stranger's request would get credentials")
     return problems
+
+
+# What may be declared of the delivery, and nothing else. Its jobs run one after the other, in this order.
+CHECKS = ("check", "test", "scan")
+JOBS = (*CHECKS, "plan-core", "core", "plan-staging", "staging", "retrain", "plan-production", "production")
+JOB_KEYS = {
+    "concurrency",
+    "env",
+    "environment",
+    "needs",
+    "outputs",
+    "permissions",
+    "runs-on",
+    "steps",
+    "timeout-minutes",
+}
+STEP_KEYS = {"env", "id", "if", "name", "run", "uses", "with"}
+LINE = re.compile(
+    rf"{MAKE}|{MLOPS}"
+    r"|APPROVER=\$\(python3 scripts/reviewer\.py (?:core|staging|production)\)"
+    r'|echo "sha256=\$\(cat build/plans/[a-z-]+/plan\.sha256\)" >> "\$GITHUB_OUTPUT"'
+    r'|cat build/plans/[a-z-]+/summary\.md >> "\$GITHUB_STEP_SUMMARY"'
+)
+STEP_ENVIRONMENTS = ({}, {"MLOPS_AUTHORS": "${{ github.actor }}"}, {"GITHUB_TOKEN": "${{ github.token }}"})
+
+
+def judge_declared(workflow: dict[str, Any]) -> list[str]:
+    declared: list[tuple[str, Any, Any]] = [
+        ("when it runs", workflow["on"], {"push": {"branches": ["main"]}}),
+        ("its concurrency", workflow.get("concurrency"), {"group": "deliver", "cancel-in-progress": False}),
+        ("what it has", sorted(workflow), ["concurrency", "jobs", "name", "on", "permissions"]),
+        ("its jobs", tuple(workflow["jobs"]), JOBS),
+    ]
+    for name, job in workflow["jobs"].items():
+        found = [*judge_job(name, job), *(fact for step in job["steps"] for fact in judge_step(name, step))]
+        declared += [(f"{name}: {what}", is_, wanted) for what, is_, wanted in found]
+    return [f"{what} is {is_}, not {wanted}" for what, is_, wanted in declared if is_ != wanted]
+
+
+def judge_job(name: str, job: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """What is declared of a job: what, as it is, and as it should be."""
+    permissions = {"contents": "read"}
+    permissions |= {} if name in CHECKS else {"id-token": "write"}
+    permissions |= {"actions": "read"} if name in PROTECTED else {}
+    environment = None if name in CHECKS else "plan" if name.startswith("plan-") else name
+    before = dict(zip(JOBS[1:], JOBS, strict=False)).get(name)
+    plan = {"PLAN": f"${{{{ needs.plan-{name}.outputs.plan }}}}"} if name in PROTECTED else None
+    return [
+        ("what it must not have", set(job) - JOB_KEYS, set()),
+        ("what it waits for", job.get("needs"), before),
+        ("its permissions", job["permissions"], permissions),
+        ("its environment", job.get("environment"), environment),
+        ("its variables", job.get("env"), plan),
+    ]
+
+
+def judge_step(job: str, step: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    action, given = step.get("uses", "").partition("@")[0], step.get("with", {})
+    strange = [line for line in step.get("run", "").splitlines() if not LINE.fullmatch(line)]
+    found = [
+        ("what its step must not have", set(step) - STEP_KEYS, set()),
+        ("what is not one of our commands alone", strange, []),
+        ("a step's variables being known", step.get("env", {}) in STEP_ENVIRONMENTS, True),
+        ("a step's condition", step.get("if"), "always()" if given.get("name") == "scan" else None),
+    ]
+    if action == "aws-actions/configure-aws-credentials":
+        # Who uploads a dataset is known by this name.
+        session = "${{ github.actor }}" if job == "retrain" else "mlops-${{ github.run_id }}"
+        found.append(("its session's name", given["role-session-name"], session))
+    return found
 
 
 def judge_workflow(workflow: dict[str, Any]) -> list[str]:
@@ -273,17 +394,10 @@ def judge_workflow(workflow: dict[str, Any]) -> list[str]:
 def judge_delivery(bench: Bench, outcome: dict[str, Any]) -> list[str]:
     name, events = outcome["name"], outcome["events"]
     calls = bench.calls(name)
-    expected = list(DELIVERY)
-    problems = compare_calls(
-        [renamed(call) for call in calls] if name == "split" else calls,
-        expected,
-        approver="octo-cat",
-        build=BUILD,
-    )
-    if name == "split":
-        approvers = [call["call"][call["call"].index("--by") + 1] for call in calls if "--by" in call["call"]]
-        if approvers != ["octo-cat", "octo-cat", "dora"]:
-            problems.append(f"approved by {approvers}")
+    problems = compare_calls(calls, DELIVERY, approvers=REVIEWERS, build=BUILD)
+    for event in events:
+        if any(secret in f"{event.get('said')}{event.get('summary')}" for secret in (SECRET, "job-token")):
+            problems.append("a secret is in the log or the summary")
     failed = [event["failed"] for event in events if "failed" in event]
     if failed or any(job["result"] != "success" for job in outcome["results"].values()):
         problems.append(f"did not succeed: {failed}")
@@ -291,11 +405,17 @@ def judge_delivery(bench: Bench, outcome: dict[str, Any]) -> list[str]:
         problems.append("not every environment's reviewers were asked, once and in order")
     if any(event.get("persists") for event in events):
         problems.append("a checkout keeps the token")
+    kept = {event["artifact"]: event["files"] for event in events if "artifact" in event}
+    if kept.get("scan") != ["build/scan/checkov.sarif"]:
+        problems.append("what the scan found is not kept")
     summaries = "".join(event.get("summary", "") for event in events)
     for environment, stack in PLANS.items():
         if f"## Plan of {stack}" not in summaries:
             problems.append(f"the plan of {environment} is not in the summary")
-        if not any(event.get("artifact") == f"plan-{environment}" and event["files"] for event in events):
+        home = f"build/plans/{stack}"
+        if kept.get(f"plan-{environment}") != [
+            f"{home}/{file}" for file in ("summary.md", "manifest.json", "plan.sha256")
+        ]:
             problems.append(f"the plan of {environment} is not kept")
     planned = [event for event in events if "checkout" in event and event["checkout"].startswith("plan-")]
     if any(event["depth"] != "0" for event in planned) or len(planned) != len(PLANS):
@@ -303,10 +423,6 @@ def judge_delivery(bench: Bench, outcome: dict[str, Any]) -> list[str]:
     if any(call["authors"] != "ann" for call in calls if call["call"][1] == "plan"):
         problems.append("a plan does not know who started it")
     return problems
-
-
-def renamed(call: dict[str, Any]) -> dict[str, Any]:
-    return {**call, "call": ["octo-cat" if word == "dora" else word for word in call["call"]]}
 
 
 def judge_stop(bench: Bench, outcome: dict[str, Any]) -> list[str]:
