@@ -55,14 +55,40 @@ def read_authors(checkout: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(given | _read_writers(checkout)))
 
 
+def read_writers_since(checkout: Path, commit: str) -> set[str]:
+    """Who wrote what stands in HEAD and not in this commit: everybody, where the history does not know it.
+
+    Raises: UsageError where the checkout holds only the end of the history.
+    """
+    if not (checkout / ".git").exists():
+        return set()
+    commit = commit.removesuffix("-dirty")
+    if _has_commit(checkout, commit):
+        return _read_names(checkout, f"{commit}..HEAD")
+    if _git(checkout, "rev-parse", "--is-shallow-repository") == "true":
+        raise UsageError(
+            f"Whose change this is cannot be told: commit {commit}, which was applied last, is not in the "
+            f"part of the history that {checkout} has. Fetch all of it: `git fetch --unshallow`."
+        )
+    return _read_names(checkout, "HEAD")
+
+
+def _has_commit(checkout: Path, commit: str) -> bool:
+    command = ["git", "-C", str(checkout), "cat-file", "-e", f"{commit}^{{commit}}"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=30).returncode == 0
+
+
 def _read_writers(checkout: Path) -> set[str]:
     """Nobody where there is no git folder to ask."""
     if not (checkout / ".git").exists():
         return set()
     # A merge brings its branch along; the first commit of all has nothing before it.
     parents = _git(checkout, "show", "--no-patch", "--format=%P", "HEAD").split()
-    commits = [f"{parents[0]}..HEAD"] if parents else ["HEAD"]
-    emails = _git(checkout, "log", "--format=%ae", *commits).splitlines()
+    return _read_names(checkout, f"{parents[0]}..HEAD" if parents else "HEAD")
+
+
+def _read_names(checkout: Path, commits: str) -> set[str]:
+    emails = _git(checkout, "log", "--format=%ae", commits).splitlines()
     return {name_author(email) for email in emails}
 
 

@@ -203,7 +203,21 @@ def end_plan(
 ) -> None:
     """Writes down how the apply of a used-up plan ended; one that was killed leaves no such record."""
     body = {"status": status, "reason": reason, "applied_by": by, "ended_at": now.isoformat()}
+    body |= {"commit": manifest.commit}
     put_once(canonical(body), s3=registry.s3, bucket=registry.bucket, key=ended_key(manifest))
+
+
+def find_applied_commit(registry: Registry, stack: str) -> str | None:
+    """The commit that the stack was last applied at without a failure; None before the first time."""
+    pages = registry.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=registry.bucket, Prefix=f"ended/{stack}/"
+    )
+    found = [(record["LastModified"], record["Key"]) for page in pages for record in page.get("Contents", [])]
+    for _when, key in sorted(found, reverse=True):
+        ended = json.loads(read_object(s3=registry.s3, bucket=registry.bucket, key=key) or b"{}")
+        if ended.get("status") == "Applied" and "commit" in ended:
+            return str(ended["commit"])
+    return None
 
 
 def refuse_applied(registry: Registry, manifest: Manifest) -> None:

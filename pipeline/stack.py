@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from pipeline.adoption import Orphan, find_orphans, find_vanished, render_imports
 from pipeline.aws import Aws
+from pipeline.commit import read_writers_since
 from pipeline.errors import PlanError, UsageError
 from pipeline.once import read_object
 from pipeline.package import build_package
@@ -25,6 +26,7 @@ from pipeline.plan_approval import (
     Registry,
     consume_plan_approval,
     end_plan,
+    find_applied_commit,
     find_plan_approval,
     refuse_rejected,
 )
@@ -94,7 +96,7 @@ BOOTSTRAP = Stack("bootstrap")
 class Workshop:
     """What every Terraform run needs: whose account, which Terraform, which variables, who listens.
 
-    `authors` are those whose change it is, and the caller.
+    `authors` are those whose change this commit is, and the caller.
     """
 
     settings: Settings
@@ -144,6 +146,7 @@ def plan_stack(workshop: Workshop, aws: Aws, stack: Stack, *, preview: bool = Fa
 
     A preview is kept nowhere but in this folder, holds no lock, and writes nothing.
     """
+    workshop = replace(workshop, authors=find_authors(workshop, stack, s3=aws.client("s3")))
     folder = plan_folder(workshop.settings, stack)
     clear_plan(folder)
     inputs = []
@@ -244,7 +247,8 @@ def apply_stack(
         store.fetch(folder, stack.name, plan_sha256=plan_sha256, plan_command=stack.plan_command)
     manifest = read_plan(folder, stack=stack.name, plan_command=stack.plan_command)
     registry = approval_registry(workshop.settings, workshop.account_id, s3=s3, kms=kms)
-    approval = find_plan_approval(registry, manifest, authors=workshop.authors, now=utc_now())
+    authors = find_authors(workshop, stack, s3=s3)
+    approval = find_plan_approval(registry, manifest, authors=authors, now=utc_now())
     check_basis(workshop, stack, manifest, s3=s3)
     check_verdict(manifest.verdict.findings, stack=stack.name, accepted=accepted, command=stack.apply_command)
     terraform = open_stack(workshop, stack)
@@ -259,6 +263,14 @@ def apply_stack(
         applied = terraform.apply(folder.plan)
         save_outputs(workshop.settings, stack, terraform.output())
     return applied
+
+
+def find_authors(workshop: Workshop, stack: Stack, *, s3: Any) -> tuple[str, ...]:
+    """The workshop's, and whoever wrote what the stack does not run yet: since it was last applied."""
+    registry = approval_registry(workshop.settings, workshop.account_id, s3=s3, kms=None)
+    applied = find_applied_commit(registry, stack.name)
+    since = read_writers_since(workshop.settings.checkout, applied) if applied else set()
+    return tuple(sorted({*workshop.authors, *since}))
 
 
 def read_waiting_plan(workshop: Workshop, stack: Stack, *, s3: Any, plan_sha256: str | None) -> Manifest:

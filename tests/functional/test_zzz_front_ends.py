@@ -192,7 +192,7 @@ def deployed_commit(deployment: Deployment, environment: str) -> str:
 
 
 def test_nobody_lets_their_own_change_through(deployment: Deployment, site: Site) -> None:
-    """Of one front end, because it costs a minute; the refusal is the command's, and in tests/ci its failure ends both."""
+    """Of one front end, because it costs a minute: the command refuses, and in tests/ci that ends both."""
     done = deliver_by_github(site, reviewer=AUTHOR)
 
     assert done["result"] == "FAILURE"

@@ -12,7 +12,9 @@ import pytest
 from fake_aws import Client, FakeAws
 from fake_terraform import FakeTerraform
 from lambda_fakes import FakeKms, FakeS3, client_error
+from test_change_authors import git
 
+from pipeline.commit import read_commit
 from pipeline.drift import find_terraform_drift
 from pipeline.errors import (
     ApprovalError,
@@ -34,7 +36,9 @@ from pipeline.plan_approval import (
     applied_key,
     ci_key,
     consume_plan_approval,
+    end_plan,
     ended_key,
+    find_applied_commit,
     give_plan_approval,
     person_key,
     reject_plan,
@@ -275,6 +279,35 @@ def test_an_author_whom_the_planner_left_out_is_refused_by_the_apply(site: Site,
     with pytest.raises(SelfApprovalError, match=f"{approver} made or planned the change"):
         site.apply()
     assert site.applies == 0
+
+
+def test_who_wrote_since_the_last_apply_does_not_approve(site: Site) -> None:
+    checkout = site.workshop.settings.checkout
+    git(checkout, "init")
+    git(checkout, "commit", "--allow-empty", "-m", "applied", author="eve@example.com")
+    site.workshop = dataclasses.replace(site.workshop, commit=read_commit(checkout, {}))
+    site.approve(site.plan())
+    site.apply()
+    for author in ("dora", "fay"):
+        git(checkout, "commit", "--allow-empty", "-m", "later", author=f"{author}@example.com")
+    site.workshop = dataclasses.replace(site.workshop, commit=read_commit(checkout, {}))
+    site.put_state(4)
+
+    manifest = site.plan()
+
+    assert manifest.authors == ("ann", "carol", "dora", "fay")
+    with pytest.raises(SelfApprovalError, match="dora made or planned the change"):
+        site.approve(manifest, approver="dora")
+
+
+def test_an_apply_that_failed_delivered_nothing(site: Site) -> None:
+    manifest = site.plan()
+    for commit, status in (("good", "Applied"), ("bad", "Failed")):
+        ended = dataclasses.replace(manifest, commit=commit, plan_sha256=commit)
+        end_plan(site.registry, ended, status=status, reason="", by="carol", now=datetime.now(UTC))
+
+    assert find_applied_commit(site.registry, "core") == "good"
+    assert find_applied_commit(site.registry, "environment-staging") is None
 
 
 def test_a_revoked_approval_is_refused(site: Site) -> None:
