@@ -25,6 +25,7 @@ from pipeline.stack import (
     child_environment,
     forget_stack,
     make_plan,
+    make_workspaces,
     plan_folder,
     save_outputs,
     state_bucket,
@@ -80,6 +81,7 @@ def run_bootstrap(
     if copy.is_local:
         copy.move_to_bucket()
     save_outputs(workshop.settings, BOOTSTRAP, outputs)
+    make_workspaces(workshop, s3=aws.client("s3"))
     return manifest
 
 

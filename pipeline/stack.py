@@ -46,7 +46,7 @@ from pipeline.plans import (
 from pipeline.policy import check_verdict, judge_plan
 from pipeline.prices import compare_costs, load_prices, tell_cost
 from pipeline.progress import TerraformProgress
-from pipeline.settings import TARGETS, Environment, Settings, Target
+from pipeline.settings import ENVIRONMENTS, TARGETS, Environment, Settings, Target
 from pipeline.terraform import Applied, Terraform
 from pipeline.toolchain import Toolchain, terraform_environment
 
@@ -389,6 +389,14 @@ def child_environment(workshop: Workshop, stack: Stack, *, images: ImageUris) ->
             "commit": workshop.commit,
         }
     return child | {f"TF_VAR_{name}": value for name, value in variables.items()}
+
+
+def make_workspaces(workshop: Workshop, *, s3: Any) -> None:
+    """A state for each environment that has none: CI's planner finds one, and may not write any."""
+    for environment in ENVIRONMENTS:
+        stack = Stack("environment", environment)
+        if not read_basis(workshop, stack, s3=s3).state_lineage:
+            open_stack(workshop, stack).touch_state()
 
 
 def initialise_once(terraform: Terraform, backend: Mapping[str, str], *, version: str) -> None:
