@@ -48,6 +48,26 @@ locals {
         Resource = ["${module.state_bucket.arn}/approvals/*", "${module.state_bucket.arn}/rejections/*"]
       },
       {
+        # Made by the administrator, who alone decides what they keep and who gets at them.
+        Sid    = "BucketsAboveIt"
+        Effect = "Deny"
+        Action = [
+          "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketPolicy",
+          "s3:PutBucketVersioning", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration",
+        ]
+        Resource = [for name in [module.names.account.state_bucket, module.names.account.access_logs_bucket] : "arn:${local.partition}:s3:::${name}"]
+      },
+      {
+        # Its bucket is core's; what stands in it is written by the machinery and taken away by nobody, whatever the bucket's policy says.
+        Sid    = "LedgerAboveIt"
+        Effect = "Deny"
+        Action = [
+          "s3:BypassGovernanceRetention", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject", "s3:PutObjectLegalHold",
+          "s3:PutObjectRetention",
+        ]
+        Resource = "${local.ledger}/*"
+      },
+      {
         Sid      = "ReadLedger"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]

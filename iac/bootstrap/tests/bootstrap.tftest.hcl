@@ -191,3 +191,25 @@ run "only_the_approver_signs" {
     error_message = "The approval key must refuse everyone but the approver role."
   }
 }
+
+run "the_deployer_neither_opens_nor_empties_what_stands_above_it" {
+  command = plan
+
+  assert {
+    condition = {
+      for statement in local.deployer_statements.storage : statement.Sid => statement.Resource
+      if contains(["BucketsAboveIt", "LedgerAboveIt"], statement.Sid) && statement.Effect == "Deny"
+      } == {
+      BucketsAboveIt = ["arn:aws:s3:::mlops-tfstate-123456789012", "arn:aws:s3:::mlops-access-logs-123456789012"]
+      LedgerAboveIt  = "arn:aws:s3:::mlops-ledger-123456789012/*"
+    }
+    error_message = "The deployer, and so CI, must be refused the administrator's buckets and the ledger's entries, whatever else allows them."
+  }
+  assert {
+    condition = alltrue([
+      for needed in ["s3:PutBucketPolicy", "s3:PutLifecycleConfiguration", "s3:PutBucketVersioning", "s3:DeleteBucket", "s3:BypassGovernanceRetention", "s3:PutObject", "s3:DeleteObjectVersion"] :
+      contains(flatten([for statement in local.deployer_statements.storage : statement.Action if endswith(statement.Sid, "AboveIt") && statement.Sid != "AnswersAboveIt"]), needed)
+    ])
+    error_message = "An action that opens or empties is missing from what the deployer is refused."
+  }
+}
