@@ -2,8 +2,12 @@
 
 Flow: approval and staging, around what changes the endpoint. It needs no clock and no giving back: when the
 holder's execution is over, however it ended, the next one takes the lease. A function of an execution that
-is over may still be at work, so each taking has a token, one higher than the last, and every change of the
-endpoint asks first whether its own is still the newest. It stands in the runs table.
+is over may still be at work, so each taking has a token, one higher than the last, and every change that a
+release or a rollback makes asks first whether its own is still the newest. It stands in the runs table.
+
+SageMaker knows no tokens: between the question and the change there is a moment in which another may take
+over, which is why the smoke test reads back what is deployed. `scale` and `expire` hold no lease: the one
+registers again what a release set, the other removes what nobody has touched for its time to live.
 """
 
 from __future__ import annotations
@@ -39,23 +43,23 @@ class Lease:
 
 
 class FencedEndpoints:
-    """A SageMaker client that changes an endpoint only while the lease on it is held."""
+    """A client of SageMaker, or of its scaling, that changes something only while the lease is held."""
 
-    _CHANGES = ("create_endpoint", "update_endpoint", "delete_endpoint")
+    _CHANGES = ("add_", "create_", "delete_", "deregister_", "put_", "register_", "update_")
 
-    def __init__(self, sagemaker: Any, lease: Lease) -> None:
-        self._sagemaker = sagemaker
+    def __init__(self, client: Any, lease: Lease) -> None:
+        self._client = client
         self._lease = lease
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._CHANGES:
+        if name.startswith(self._CHANGES):
             # Asked at the last moment: when the change is called, not when it is looked up.
             return lambda **request: self._change(name, request)
-        return getattr(self._sagemaker, name)
+        return getattr(self._client, name)
 
     def _change(self, name: str, request: dict[str, Any]) -> Any:
         self._lease.confirm()
-        return getattr(self._sagemaker, name)(**request)
+        return getattr(self._client, name)(**request)
 
 
 def take_lease(name: str, *, holder: str, table: str, dynamodb: Any, stepfunctions: Any) -> Lease:

@@ -44,7 +44,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         release,
         serving=parse_serving(event["serving"]),
         sagemaker=FencedEndpoints(edge.client("sagemaker"), lease),
-        autoscaling=edge.client("application-autoscaling"),
+        autoscaling=FencedEndpoints(edge.client("application-autoscaling"), lease),
     )
 
 

@@ -101,7 +101,10 @@ class Endpoints:
         return lambda **_request: self.asked.append(name)
 
 
-CHANGES = ("create_endpoint", "update_endpoint", "delete_endpoint")
+CHANGES = (
+    *("create_endpoint", "update_endpoint", "delete_endpoint", "add_tags", "create_endpoint_config"),
+    *("create_model", "delete_endpoint_config", "delete_model", "deregister_scalable_target"),
+)
 
 
 @pytest.mark.parametrize("change", CHANGES)
