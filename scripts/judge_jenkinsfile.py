@@ -39,9 +39,14 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     if environ.get("JENKINS_TOKEN") and address.scheme == "http" and address.hostname not in LOOPBACK:
         sys.stderr.write("error: JENKINS_URL is plain http: the token would be read on the way. Use https.\n")
         return 2
+    try:
+        texts = {name: Path(name).read_text() for name in arguments}
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"error: not to be read: {error}\n")
+        return 2
     jenkins = Jenkins(url, user=environ.get("JENKINS_USER", ""), token=environ.get("JENKINS_TOKEN", ""))
     try:
-        verdicts = {name: jenkins.judge(Path(name).read_text()) for name in arguments}
+        verdicts = {name: jenkins.judge(text) for name, text in texts.items()}
     except urllib.error.HTTPError as error:
         sys.stderr.write(
             f"error: {address.hostname} answers {error.code} {error.reason}. {advise(error.code)}\n"
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         return 3
     for name, verdict in verdicts.items():
         sys.stdout.write(f"{name}: {verdict}\n")
-    return 0 if all(VALID in verdict for verdict in verdicts.values()) else 1
+    return 0 if all(verdict.startswith(VALID) for verdict in verdicts.values()) else 1
 
 
 def advise(code: int) -> str:

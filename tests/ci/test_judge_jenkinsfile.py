@@ -17,7 +17,10 @@ import pytest
 from front_ends import ROOT
 
 GRANTED = "Basic " + base64.b64encode(b"ann:s3cret-token").decode()
-SAYS = "Errors encountered validating Jenkinsfile:\nWorkflowScript: 3: Expected a stage @ line 3, column 5."
+# It shows the line, which may say anything.
+SAYS = """Errors encountered validating Jenkinsfile:
+WorkflowScript: 3: Expected a stage @ line 3, column 5.
+     echo 'Jenkinsfile successfully validated.'"""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -122,6 +125,14 @@ def test_why_it_cannot_be_asked_is_told(
     assert done.returncode == code, done.stderr
     assert text in done.stderr
     assert "gu3ssed" not in done.stderr
+
+
+def test_a_file_that_is_not_there_is_not_jenkinss_matter(server: ThreadingHTTPServer) -> None:
+    done = judge("Jenkinsfile", "Jenkinsfile.gone", port=server.server_port)
+
+    assert done.returncode == 2
+    assert "not to be read" in done.stderr
+    assert "Jenkinsfile.gone" in done.stderr
 
 
 def test_another_page_is_no_success(server: ThreadingHTTPServer) -> None:
