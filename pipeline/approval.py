@@ -127,8 +127,8 @@ def write_approval(
 
 
 def refuse_self_approval(*, author: str, approver: str, run_id: str) -> None:
-    """Nobody approves their own upload."""
-    if author == approver:
+    """Nobody approves their own upload; names differ in more than case."""
+    if author.lower() == approver.lower():
         raise SelfApprovalError(
             f"{approver} uploaded the dataset of run {run_id}; somebody else has to approve it."
         )

@@ -70,11 +70,12 @@ def test_a_stored_approval_is_read_back_and_verified(s3: FakeS3, kms: FakeKms, n
     assert (signed.approval.author, signed.approval.approver) == ("alice", "bob")
 
 
-def test_the_uploader_cannot_approve(now: datetime) -> None:
+@pytest.mark.parametrize("approver", ["alice", "Alice"])
+def test_the_uploader_cannot_approve(now: datetime, approver: str) -> None:
     with pytest.raises(
-        SelfApprovalError, match=r"alice uploaded the dataset of run iris-.*somebody else"
+        SelfApprovalError, match=rf"{approver} uploaded the dataset of run iris-.*somebody else"
     ) as error:
-        approve(now, approver="alice")
+        approve(now, approver=approver)
 
     assert error.value.exit_code == 8
 
