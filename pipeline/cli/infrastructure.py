@@ -79,7 +79,10 @@ def plan(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Save a plan for `approve` and `apply`, and show what it changes. Changes nothing."""
+    """Save a plan for `approve` and `apply`, and show what it changes.
+
+    Changes no resource. In the state it may forget what is gone and an earlier apply left there.
+    """
     desk = Desk(as_json=as_json)
     target = pick_stack(root, env)
     if target.environment:
