@@ -224,6 +224,32 @@ class TestOneServer:
         assert in_time
         assert answer == (200, b"setosa\n")
 
+    def test_ping_is_answered_beside_many_bodies_of_ordinary_size(self) -> None:
+        """64 of them: in the event loop each takes 27 ms, and all that came before /ping are done first."""
+        body = b"[%s]" % b",".join([b"[5,3,1,0]"] * 13_000)
+        sent = POST.replace(b"text/csv", b"application/json") + b"Content-Length: %d\r\n\r\n" % len(body)
+        over = threading.Event()
+        statuses: list[int] = []
+
+        def load() -> None:
+            while not over.is_set():
+                statuses.append(exchange(sent, body)[0])
+
+        clients = [threading.Thread(target=load) for _ in range(64)]
+        for client in clients:
+            client.start()
+        try:
+            while len(statuses) < 4 and any(client.is_alive() for client in clients):
+                time.sleep(0.01)
+            in_time = any(slowest_ping(5) < 2 for _ in range(3))
+        finally:
+            over.set()
+            for client in clients:
+                client.join(timeout=60)
+
+        assert in_time
+        assert set(statuses) == {200}
+
 
 @pytest.mark.parametrize("kept_alive", [True, False])
 def test_no_request_is_lost_when_the_server_ends_under_load(trained: Programs, kept_alive: bool) -> None:
