@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
@@ -152,7 +153,8 @@ class ModelApp:
                 default_accept=self._options.accept,
             )
         except RequestError:
-            await self._discard_body(headers, protocol)
+            with suppress(TimeoutError):  # what is wrong is known, whether the rest comes or not
+                await self._discard_body(headers, protocol)
             raise
         # One step for a body of known length; one of unknown length must be watched as it grows.
         reading = protocol() if length else _read_chunks(protocol, self._options.max_body_bytes)

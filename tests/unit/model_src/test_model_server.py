@@ -325,6 +325,10 @@ class Silent(Connection):
         await asyncio.Event().wait()
         return b""
 
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
 
 class Broken(Connection):
     """A client that goes away in the middle, as granian tells of it."""
@@ -333,6 +337,29 @@ class Broken(Connection):
         yield self.body
         yield b""
         yield b""
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/invocations", {"content-type": JSON, "content-length": "30000000"}, 413),
+        ("/invocations", {"content-type": "application/x-npy", "content-length": "9"}, 415),
+        ("/models", {"content-type": JSON, "content-length": "9"}, 404),
+    ],
+)
+def test_a_refused_request_gets_its_reason_though_its_body_does_not_come(
+    path: str, headers: dict[str, str], status: int
+) -> None:
+    app = ModelApp(cast("Served", Watched()), Options(body_s=0.06))
+    connection = Silent(b"")
+
+    async def answer() -> None:
+        app.__rsgi_init__(asyncio.get_running_loop())
+        await app.__rsgi__(Ask(path, headers=headers), connection)
+
+    asyncio.run(answer())
+
+    assert connection.response[0] == status
 
 
 def test_a_body_that_does_not_come_in_time_is_given_up(artefact: Artefact, tmp_path: Path) -> None:
@@ -358,7 +385,7 @@ class Watched:
     api: bytes = b"{}"
     threads: list[int] = field(default_factory=list)
 
-    def predict(self, exchange: Exchange, body: bytes) -> bytes:
+    def predict(self, _: Exchange, __: bytes) -> bytes:
         self.threads.append(threading.get_ident())
         return b"[]"
 
@@ -382,7 +409,7 @@ class Patient:
     api: bytes = b"{}"
     asked: threading.Event = field(default_factory=threading.Event)
 
-    def predict(self, exchange: Exchange, body: bytes) -> bytes:
+    def predict(self, _: Exchange, body: bytes) -> bytes:
         if len(body) < 100_000:
             self.asked.set()
         return b"[]" if self.asked.wait(30) else b"late"
