@@ -272,6 +272,17 @@ def test_checks_are_chosen_by_id_and_by_part() -> None:
         choose_checks(only=["full-body"])
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [["--part", "training", "--only", "keep-alive"], ["--only", "empty-body", "--skip", "empty-body"]],
+)
+def test_a_choice_that_leaves_no_check_is_refused(choice: list[str]) -> None:
+    refused = CliRunner().invoke(app, ["check-image", "any:1", *choice])
+
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception).startswith("No check is left by --part ")
+
+
 def results() -> list[Result]:
     must = next(check for check in CHECKS if check.id == "ping-in-time")
     should = next(check for check in CHECKS if check.id == "logs")
@@ -289,6 +300,14 @@ def test_a_should_fails_an_image_only_when_asked_to() -> None:
     with pytest.raises(ConformanceError, match="mine fails logs") as caught:
         report.check_results(results(), "mine", strict=True)
     assert caught.value.exit_code == 12
+
+
+def test_results_that_are_all_not_applicable_do_not_pass_a_strict_check() -> None:
+    unchecked = [result for result in results() if result.status == "n/a"]
+    report.check_results(unchecked, "mine", strict=False)
+
+    with pytest.raises(ConformanceError, match="Nothing of mine was checked"):
+        report.check_results(unchecked, "mine", strict=True)
 
 
 def test_results_as_json_keep_what_was_not_checked_apart() -> None:
