@@ -37,7 +37,7 @@ class CsvParser(RowEncoder):
         return join_parts(parts)
 
     def _is_plain(self, body: bytes) -> bool:
-        """Whether Python's float takes no more of the cells than it should: 1_0, and digits of all scripts."""
+        """Whether float takes no more of the cells than it should: 1_0, and digits of all scripts."""
         if not body.isascii():
             return False
         if b"_" not in body:

@@ -188,8 +188,8 @@ def _refuse_costly(text: bytes) -> None:
         return
     raise RequestError(
         413,
-        f"Over {_MAX_KEYS} keys or {_MAX_BRACKETS} brackets are in {len(text)} bytes of JSON that must be read"
-        " at once: in one instance, or in a body whose instances are not the last thing in it.",
+        f"Over {_MAX_KEYS} keys or {_MAX_BRACKETS} brackets are in {len(text)} bytes of JSON that must be"
+        " read at once: in one instance, or in a body whose instances are not the last thing in it.",
     )
 
 
