@@ -1,7 +1,8 @@
 """One worker's application: SageMaker's serving contract over one model, as granian's RSGI asks for it.
 
-A request is one coroutine. A small body is computed in it; a large one beside the event loop, so that /ping
-is answered meanwhile, and one large body at a time, so that many of them do not fill the memory.
+A request is one coroutine. A body of a few rows is computed in it; others beside the event loop, so that
+/ping is answered meanwhile. Large bodies have a thread of their own, so that the others do not wait for them,
+and only one, so that many of them do not fill the memory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
@@ -28,7 +30,8 @@ from model_src.response import read_outputs, render_error, render_predictions
 
 MEBIBYTE: Final = 1024**2
 MAX_PAYLOAD_MB: Final = 100  # what batch transform sends at most, in all requests under way
-_INLINE_BODY_BYTES = 128 * 1024
+_INLINE_BODY_BYTES = 4096  # half a millisecond of the event loop, in which every client waits
+_LARGE_BODY_BYTES = 128 * 1024
 _DISCARDED_BYTES = (
     1024 * MEBIBYTE
 )  # of a body that is refused as too large: a client that still sends cannot listen
@@ -104,6 +107,7 @@ class ModelApp:
         self._options = options
         self._negotiate = lru_cache(maxsize=256)(negotiate)
         self._beside = ThreadPoolExecutor(max_workers=1)
+        self._large = ThreadPoolExecutor(max_workers=1)
         self._drain = Drain()
         self._patience = Patience(options.body_s)
 
@@ -149,15 +153,16 @@ class ModelApp:
                 default_accept=self._options.accept,
             )
         except RequestError:
-            await self._discard_body(headers, protocol)
+            with suppress(TimeoutError):  # what is wrong is known, whether the rest comes or not
+                await self._discard_body(headers, protocol)
             raise
         # One step for a body of known length; one of unknown length must be watched as it grows.
         reading = protocol() if length else _read_chunks(protocol, self._options.max_body_bytes)
         body = bytes(await self._patience.wait(reading))
         if len(body) <= _INLINE_BODY_BYTES:
             return Reply(200, exchange.answered, model.predict(exchange, body))
-        loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._beside, model.predict, exchange, body)
+        thread = self._beside if len(body) <= _LARGE_BODY_BYTES else self._large
+        answer = await asyncio.get_running_loop().run_in_executor(thread, model.predict, exchange, body)
         return Reply(200, exchange.answered, answer)
 
     async def _discard_body(self, headers: Any, protocol: Any) -> None:

@@ -23,6 +23,7 @@ CARD_FILE: Final = "model.json"
 
 _FORMAT = 1
 MAX_CARD_BYTES: Final = 16 * 1024**2
+MAX_ONNX_BYTES: Final = 2 * 1024**3  # what one file of protobuf, and so of ONNX, can hold
 # Files that run code when their own libraries load them, or that only such libraries read.
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".sav", ".npy", ".npz", ".pt", ".pth", ".h5", ".keras")
 _MAGIC = {
@@ -133,8 +134,9 @@ def read_artefact(folder: Path) -> Artefact:
         packed = next(folder.glob("*.tar.gz"), None)
         advice = f"unpack {packed.name} first" if packed else "was this model trained by `train`?"
         raise ArtefactError(f"There is no {' and no '.join(missing)} in {folder}; {advice}")
-    if (folder / CARD_FILE).stat().st_size > MAX_CARD_BYTES:
-        raise ArtefactError(f"{folder / CARD_FILE} is larger than {MAX_CARD_BYTES} bytes; no card is.")
+    for name, limit in ((CARD_FILE, MAX_CARD_BYTES), (ONNX_FILE, MAX_ONNX_BYTES)):
+        if (folder / name).stat().st_size > limit:
+            raise ArtefactError(f"{folder / name} is larger than {limit} bytes, the limit of such a file.")
     return Artefact(card_from_json((folder / CARD_FILE).read_bytes()), (folder / ONNX_FILE).read_bytes())
 
 

@@ -23,9 +23,10 @@ class CsvParser(RowEncoder):
     """Reads CSV bodies."""
 
     def _parse_csv(self, body: bytes) -> Matrix:
-        plain = body.isascii() and b"_" not in body  # Python's float takes 1_0 and digits of all scripts
+        plain = self._is_plain(body)
         if plain and not self._codes:
-            matrix = self._read_few(body) if len(body) <= _FEW_BYTES else self._read_numbers(body)
+            few = len(body) <= _FEW_BYTES and b"_" not in body
+            matrix = self._read_few(body) if few else self._read_numbers(body)
             if matrix is not None:
                 return matrix
         fast = self._encode_csv if plain else None
@@ -34,6 +35,19 @@ class CsvParser(RowEncoder):
             parts.append(self._encode(part, start, fast, _encode_stripped))
             start += len(part)
         return join_parts(parts)
+
+    def _is_plain(self, body: bytes) -> bool:
+        """Whether float takes no more of the cells than it should: 1_0, and digits of all scripts."""
+        if not body.isascii():
+            return False
+        if b"_" not in body:
+            return True
+        first, rest = _split_line(body)
+        return self._header_order(first) is not None and body.find(b"_", rest) < 0
+
+    def _header_order(self, line: bytes) -> list[int] | None:
+        text = line.decode("utf-8-sig", errors="replace")
+        return self._order([name.strip() for name in text.split(",")])
 
     def _read_few(self, body: bytes) -> Matrix | None:
         """The matrix of a few lines with nothing but numbers, one for each cell."""
@@ -48,7 +62,7 @@ class CsvParser(RowEncoder):
     def _read_numbers(self, body: bytes) -> Matrix | None:
         """The matrix of a body with nothing but numbers, one for each cell, below a header or none."""
         first, rest = _split_line(body)
-        order = self._order([name.strip() for name in first.decode("utf-8-sig", errors="replace").split(",")])
+        order = self._header_order(first)
         start = rest if order else 0
         if _split_line(body, start)[0].count(b",") + 1 != len(self._features):
             return None

@@ -18,6 +18,7 @@ from model_src.cpus import count_cpus
 from model_src.errors import JobError
 
 DEFAULT_BASE = "/opt/ml"
+_NAMES = ("current_host", "current_instance_type", "current_group_name", "network_interface_name")
 _TOOLKITS_OWN = ("_tuning_objective_metric", "default_user_module_name")
 
 
@@ -74,12 +75,17 @@ def read_training_job(environ: Mapping[str, str]) -> TrainingJob:
     base = base_folder(environ)
     config = base / "input" / "config"
     inputs = _read_object(config / "inputdataconfig.json")
+    for name, channel in inputs.items():
+        if not isinstance(channel, dict):
+            raise JobError(
+                f"{config / 'inputdataconfig.json'}: the channel '{name[:100]}' is no JSON object."
+            )
     own, others = _split_hyperparameters(_read_object(config / "hyperparameters.json"))
     return TrainingJob(
         base=base,
         hyperparameters=own,
         framework_parameters=others,
-        resources=_read_object(config / "resourceconfig.json"),
+        resources=_read_resources(config / "resourceconfig.json"),
         inputs=inputs,
         channels=_channels(base, inputs, environ),
         model=Path(environ.get("SM_MODEL_DIR", base / "model")),
@@ -148,6 +154,30 @@ def _read_object(file: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise JobError(f"{file} does not hold a JSON object.")
     return value
+
+
+def _read_resources(file: Path) -> dict[str, Any]:
+    """The hosts of the job. Raises: JobError where they are not as SageMaker writes them."""
+    resources = _read_object(file)
+    if not _are_names(hosts := resources.get("hosts", ["localhost"])) or not hosts:
+        raise JobError(f"{file}: hosts is not a list of names.")
+    if not _are_names([resources[name] for name in _NAMES if name in resources]):
+        raise JobError(f"{file}: one of {', '.join(_NAMES)} is no name.")
+    groups = resources.get("instance_groups", [])
+    if not isinstance(groups, list) or not all(
+        isinstance(group, dict)
+        and isinstance(group.get("instance_group_name"), str)
+        and _are_names(group.get("hosts", []))
+        for group in groups
+    ):
+        raise JobError(
+            f"{file}: instance_groups is not a list of objects with instance_group_name and hosts."
+        )
+    return resources
+
+
+def _are_names(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in values)
 
 
 def _split_hyperparameters(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

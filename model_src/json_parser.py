@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -23,6 +22,13 @@ _OPENING = re.compile(
     % "|".join(LISTS).encode()
 )
 _BETWEEN = re.compile(rb"(?<=[\]}])\s*,(?=\s*[\[{])")
+_TOKEN = re.compile(rb'("[^"]*")(\s*:)?|[{}]')
+_KEY = re.compile(rb'"\s*:')
+# No other thread of Python runs while one text is read, and what costs are its keys and brackets: as many of
+# them as would take a second are in no larger text than this that anyone needs.
+_SMALL_BYTES: Final = 1024**2
+_MAX_KEYS: Final = 100_000
+_MAX_BRACKETS: Final = 4_000_000
 
 
 class JsonParser(RowEncoder):
@@ -166,6 +172,8 @@ def _cut_json(body: bytes, part_bytes: int) -> Iterator[bytes]:
 def _load_json(text: bytes, what: str = "The body") -> Any:
     if not text.strip():
         raise empty_body()
+    if len(text) > _SMALL_BYTES:
+        _refuse_costly(text)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -173,24 +181,42 @@ def _load_json(text: bytes, what: str = "The body") -> Any:
         raise _CutError(400, f"{what} is not JSON: {error.msg} at {line}column {error.colno}.") from error
 
 
+def _refuse_costly(text: bytes) -> None:
+    """Refuses what would be read for seconds in one go: a body that is not cut, or an instance."""
+    brackets = text.count(b"[") + text.count(b"{")
+    if brackets <= _MAX_BRACKETS and next(islice(_KEY.finditer(text), _MAX_KEYS, None), None) is None:
+        return
+    raise RequestError(
+        413,
+        f"Over {_MAX_KEYS} keys or {_MAX_BRACKETS} brackets are in {len(text)} bytes of JSON that must be"
+        " read at once: in one instance, or in a body whose instances are not the last thing in it.",
+    )
+
+
 def _refuse_duplicates(texts: Sequence[bytes], keys: int) -> None:
     """Refuses an object that has a key twice, of which orjson keeps the last without a word.
 
     Each key has a colon after it, so as many colons as parsed keys mean that none was dropped. More of them
-    may also stand in strings; then the standard library's slower parser tells.
+    may also stand in strings; then the keys are looked at one by one, in texts that are known to be JSON.
     """
     if sum(text.count(b":") for text in texts) == keys:
         return
-    try:
-        for text in texts:
-            json.loads(text, object_pairs_hook=_refuse_duplicate, parse_int=float)
-    except RecursionError:
-        raise RequestError(400, "The body is nested too deeply.") from None
+    for text in texts:
+        seen: list[set[bytes]] = []
+        # As long as the text, and a quote in it begins or ends a string.
+        plain = text.replace(rb"\\", b"__").replace(rb"\"", b"__")
+        for token in _TOKEN.finditer(plain):
+            if token[2]:
+                _note_key(text[slice(*token.span(1))], seen[-1])
+            elif token[0] == b"{":
+                seen.append(set())
+            elif token[0] == b"}":
+                seen.pop()
 
 
-def _refuse_duplicate(pairs: list[tuple[str, Any]]) -> None:
-    seen = set()
-    for name, _ in pairs:
-        if name in seen:
-            raise RequestError(400, f"An object has the key '{name[:100]}' twice.")
-        seen.add(name)
+def _note_key(key: bytes, seen: set[bytes]) -> None:
+    if b"\\" in key:
+        key = orjson.dumps(orjson.loads(key))  # the same key, written in one way
+    if key in seen:
+        raise RequestError(400, f"An object has the key '{orjson.loads(key)[:100]}' twice.")
+    seen.add(key)

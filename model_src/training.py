@@ -84,8 +84,18 @@ def check_job(job: TrainingJob) -> None:
             raise JobError(f"The channel '{name}' is in Pipe mode; use File or FastFile.")
         if channel.get("RecordWrapperType") not in (None, "", "None"):
             raise JobError(f"The channel '{name}' is wrapped as {channel['RecordWrapperType']}; send CSV.")
-        if channel.get("ContentType") not in (None, "", "text/csv", "application/csv"):
+        if not _is_csv(channel.get("ContentType")):
             raise JobError(f"The channel '{name}' is {channel['ContentType']}; this trainer reads text/csv.")
+
+
+def _is_csv(content_type: object) -> bool:
+    """Whether a channel is CSV in UTF-8, or says nothing of what it is."""
+    kind, *parameters = (part.strip().lower() for part in str(content_type or "").split(";"))
+    return kind in ("", "text/csv", "application/csv") and all(
+        parameter.replace('"', "") in ("", "charset=utf-8", "charset=us-ascii")
+        for parameter in parameters
+        if parameter.startswith("charset=")
+    )
 
 
 def override(model: Model, hyperparameters: Mapping[str, Any]) -> Model:

@@ -25,10 +25,17 @@ def choose_checks(
 ) -> tuple[Check, ...]:
     """The checks of a part, or those of `only`, without those of `skip`.
 
-    Raises: UsageError for an id that is none.
+    Raises: UsageError for an id that is none, and if no check is left.
     """
     unknown = sorted({*only, *skip} - {check.id for check in CHECKS})
     if unknown:
         known = ", ".join(check.id for check in CHECKS)
         raise UsageError(f"There is no check {', '.join(unknown)}. The checks are: {known}.")
-    return tuple(c for c in _PARTS[part] if (not only or c.id in only) and c.id not in skip)
+    chosen = tuple(c for c in _PARTS[part] if (not only or c.id in only) and c.id not in skip)
+    if not chosen:
+        raise UsageError(f"No check is left by --part {part}, --only {_list(only)} and --skip {_list(skip)}.")
+    return chosen
+
+
+def _list(ids: Collection[str]) -> str:
+    return ", ".join(sorted(ids)) or "(none)"

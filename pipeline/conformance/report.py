@@ -22,10 +22,12 @@ def count_statuses(results: Sequence[Result]) -> dict[str, int]:
 
 
 def check_results(results: Sequence[Result], image: str, *, strict: bool) -> None:
-    """Raises: ConformanceError if a `must` failed; with `strict`, for a `should` too."""
+    """Raises: ConformanceError if a `must` failed; with `strict`, for a `should` too, and if all are n/a."""
     failed = [r.check.id for r in results if r.status == "fail" and (strict or r.check.severity == "must")]
     if failed:
         raise ConformanceError(f"{image} fails {', '.join(failed)}.")
+    if strict and all(r.status == "n/a" for r in results):
+        raise ConformanceError(f"Nothing of {image} was checked: all {len(results)} results are n/a.")
 
 
 def to_json(results: Sequence[Result], *, image: str, runtime: str) -> dict[str, Any]:

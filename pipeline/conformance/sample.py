@@ -54,6 +54,8 @@ def read_sample(file: Path, content_type: str | None) -> Sample:
     found = content_type or _TYPES.get(file.suffix)
     if found is None:
         raise UsageError(f"What type is {file}? Give --content-type.")
+    if not (found.isascii() and found.isprintable() and found.strip()):
+        raise UsageError(f"--content-type {found!r} is no value of a header: write visible ASCII characters.")
     try:
         sample = Sample(file.read_bytes(), found)
         sample.repeated(2)

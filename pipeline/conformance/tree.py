@@ -17,6 +17,8 @@ else:
     # The standard library's has no filters before 3.11.4, and Debian 12's Python is older.
     from backports import tarfile
 
+MAX_MODEL_BYTES = 20 * 1024**3
+MAX_MODEL_FILES = 10_000
 _NOISE_BYTES = 1024
 _ADDED_CHANNEL = "conformance"
 
@@ -35,10 +37,23 @@ def make_serving_tree(model: Path | None, target: Path) -> Path:
         return target
     try:
         with tarfile.open(model) as archive:
+            _check_sizes(model, archive)
             archive.extractall(folder, filter="data")
     except (tarfile.TarError, OSError, EOFError) as error:
         raise UsageError(f"{model} is neither a folder nor a model archive: {error}.") from error
     return target
+
+
+def _check_sizes(model: Path, archive: tarfile.TarFile) -> None:
+    """Raises: UsageError for an archive that unpacks to more than a model, before any of it is written."""
+    unpacked = 0
+    for number, member in enumerate(archive, start=1):
+        unpacked += member.size
+        if unpacked > MAX_MODEL_BYTES or number > MAX_MODEL_FILES:
+            raise UsageError(
+                f"{model} unpacks to more than {MAX_MODEL_BYTES} bytes or {MAX_MODEL_FILES} files."
+                " Give its folder instead."
+            )
 
 
 def make_training_tree(test_dir: Path, target: Path) -> Path:
@@ -49,20 +64,29 @@ def make_training_tree(test_dir: Path, target: Path) -> Path:
     source = test_dir / "input"
     if not (source / "data").is_dir():
         raise UsageError(f"{test_dir} has no input/data; lay it out as /opt/ml, like container/test_dir.")
-    shutil.copytree(source, target / "input")
+    try:
+        shutil.copytree(source, target / "input")
+    except OSError as error:  # shutil.Error, too: a file that cannot be read, a link to nothing
+        raise UsageError(f"The test folder {test_dir} cannot be copied: {error}.") from error
     for name in ("model", "output/data", "checkpoints"):
         (target / name).mkdir(parents=True)
     file = target / "input/config/hyperparameters.json"
+    if file.parent.exists() and not file.parent.is_dir():
+        raise UsageError(f"input/config of the test folder {test_dir} is no folder.")
     file.parent.mkdir(exist_ok=True)
     values = _read_object(file)
+    for name in ("inputdataconfig.json", "resourceconfig.json"):
+        _read_object(file.with_name(name))
     file.write_text(json.dumps({name: _as_string(value) for name, value in values.items()}))
     return target
 
 
 def _read_object(file: Path) -> dict[str, object]:
     """What a JSON file says; nothing where there is none. Raises: UsageError if it is no JSON object."""
-    if not file.is_file():
+    if not file.exists():
         return {}
+    if not file.is_file():
+        raise UsageError(f"{file.name} of the test folder is no file.")
     try:
         values = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as error:

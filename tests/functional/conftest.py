@@ -48,11 +48,17 @@ def agents_keys(deployment: Deployment) -> dict[str, str]:
     trust = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": user}}
     document = {"Version": "2012-10-17", "Statement": [trust]}
     role = iam.create_role(RoleName=AGENTS, AssumeRolePolicyDocument=json.dumps(document))["Role"]["Arn"]
-    allow = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}
-    document = {"Version": "2012-10-17", "Statement": [allow]}
-    iam.put_user_policy(UserName=AGENTS, PolicyName="agents", PolicyDocument=json.dumps(document))
+    iam.put_user_policy(UserName=AGENTS, PolicyName="agents", PolicyDocument=may_take_on(role))
+    # As docs/ci.md says: CI's roles trust the agents' own, which has to be allowed to take them on.
+    roles = [f"arn:aws:iam::123456789012:role/mlops-{name}" for name in ("ci-*", "data-scientist")]
+    iam.put_role_policy(RoleName=AGENTS, PolicyName="roles", PolicyDocument=may_take_on(*roles))
     key = iam.create_access_key(UserName=AGENTS)["AccessKey"]
     return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+
+def may_take_on(*roles: str) -> str:
+    allow = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": roles}
+    return json.dumps({"Version": "2012-10-17", "Statement": [allow]})
 
 
 @pytest.fixture(scope="session")

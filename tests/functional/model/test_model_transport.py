@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -223,6 +223,47 @@ class TestOneServer:
 
         assert in_time
         assert answer == (200, b"setosa\n")
+
+    @pytest.mark.parametrize(
+        ("clients", "make", "answer"),
+        [
+            # In the event loop each takes 27 ms, and all that came before /ping are done first.
+            (64, lambda: b"[%s]" % b",".join([b"[5,3,1,0]"] * 13_000), '{"predictions":[{"label":"setosa"'),
+            # The keys of one object are read in one go, for seconds in which nothing else runs.
+            (
+                4,
+                lambda: b"[{%s}]" % b",".join(b'"%d":1' % key for key in range(2_000_000)),
+                '{"error":"Over 100000 keys',
+            ),
+        ],
+        ids=["ordinary", "keys"],
+    )
+    def test_ping_is_answered_beside_bodies_that_take_their_time(
+        self, clients: int, make: Callable[[], bytes], answer: str
+    ) -> None:
+        body = make()
+        head = POST.replace(b"text/csv", b"application/json") + b"Content-Length: %d\r\n\r\n" % len(body)
+        over = threading.Event()
+        answers: list[str] = []
+
+        def load() -> None:
+            while not over.is_set():
+                answers.append(exchange(head, body)[1].decode())
+
+        threads = [threading.Thread(target=load) for _ in range(clients)]
+        for thread in threads:
+            thread.start()
+        try:
+            while len(answers) < 4 and any(thread.is_alive() for thread in threads):
+                time.sleep(0.01)
+            in_time = any(slowest_ping(5) < 2 for _ in range(3))
+        finally:
+            over.set()
+            for thread in threads:
+                thread.join(timeout=60)
+
+        assert in_time
+        assert {one[: len(answer)] for one in answers} == {answer}
 
 
 @pytest.mark.parametrize("kept_alive", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -114,4 +115,14 @@ def test_a_folder_with_a_pickle_is_refused_before_anything_is_read(tmp_path: Pat
     (tmp_path / name).write_bytes(b"\x80\x04.")
 
     with pytest.raises(ArtefactError, match=f"{name}: pickles and arrays are never loaded"):
+        read_artefact(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.onnx"])
+def test_a_file_that_is_larger_than_a_model_is_not_read(name: str, tmp_path: Path) -> None:
+    for file in ("model.json", "model.onnx"):
+        (tmp_path / file).write_text("{}")
+    os.truncate(tmp_path / name, 2 * 1024**3 + 1)  # a hole: nothing of it is on the disk
+
+    with pytest.raises(ArtefactError, match=rf"{name} is larger than \d+ bytes"):
         read_artefact(tmp_path)

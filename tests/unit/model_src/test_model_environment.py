@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from model_examples import random_data, write_contract
 from model_src.artefact import read_artefact
 from model_src.environment import read_training_job, variables
 from model_src.errors import DatasetError, JobError
-from model_src.training import run_training
+from model_src.training import check_job, run_training
 
 RESOURCES = {"current_host": "algo-1", "hosts": ["algo-1"], "network_interface_name": "eth0"}
 
@@ -145,6 +146,42 @@ def test_a_job_it_cannot_do_is_refused(tmp_path: Path, files: dict[str, Any], me
     with pytest.raises(JobError, match=message):
         run_training(write_contract(tmp_path), environ)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"resourceconfig": {"hosts": "algo-1"}},
+        {"resourceconfig": {"hosts": None}},
+        {"resourceconfig": {"hosts": []}},
+        {"resourceconfig": {"hosts": [1]}},
+        {"resourceconfig": {"current_group_name": ["a"]}},
+        {"resourceconfig": {"instance_groups": 1}},
+        {"resourceconfig": {"instance_groups": [{"hosts": []}]}},
+        {"inputdataconfig": {"train": "text/csv"}},
+        {"inputdataconfig": {"train": None}},
+    ],
+)
+def test_a_configuration_of_another_shape_is_refused_by_its_file(
+    tmp_path: Path, files: dict[str, Any]
+) -> None:
+    environ = write_job(tmp_path, **files)
+    (name,) = files
+
+    with pytest.raises(JobError, match=rf"{name}\.json: .* (is|is not|is no) "):
+        run_training(write_contract(tmp_path), environ)
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/csv; charset=utf-8", 'TEXT/CSV;charset="UTF-8"; header=present']
+)
+def test_parameters_of_a_channels_type_are_understood(tmp_path: Path, content_type: str) -> None:
+    job = read_training_job(write_job(tmp_path, inputdataconfig={"train": {"ContentType": content_type}}))
+
+    check_job(job)
+
+    with pytest.raises(JobError, match="this trainer reads text/csv"):
+        check_job(replace(job, inputs={"train": {"ContentType": "text/csv; charset=latin-1"}}))
 
 
 def test_a_job_without_data_is_refused(tmp_path: Path) -> None:

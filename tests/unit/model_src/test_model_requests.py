@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,54 @@ def test_a_key_that_stands_twice_is_found_and_a_colon_is_not_one(body: str, refu
 
 
 @pytest.mark.parametrize(
+    "index", ['["12:00:01"]', '["\\\\", "\\":{"]', '[{"a": 1}, {"a": 2}]', '{"a" :{"a":":"}}']
+)
+def test_keys_are_told_from_text_in_an_index_that_is_not_used(index: str) -> None:
+    body = f'{{"dataframe_split": {{"index": {index}, "columns": ["a"], "data": [[1]]}}}}'
+
+    assert RequestParser([Feature("a", "number", False)]).parse(JSON, body.encode()).tolist() == [[1]]
+
+
+def test_a_key_that_stands_twice_in_an_unused_index_is_found() -> None:
+    body = b'{"dataframe_split": {"columns": ["a"], "data": [[1]], "index": [{"b": {"b": ":"}, "b": 1}]}}'
+
+    result = outcome(RequestParser([Feature("a", "number", False)]), JSON, body)
+
+    assert result == "400: An object has the key 'b' twice."
+
+
+def with_index(index: str) -> str:
+    return f'{{"dataframe_split": {{"columns": ["a"], "data": [[1]], "index": {index}}}}}'
+
+
+def many(text: str, times: int) -> str:
+    return ",".join([text] * times)
+
+
+@pytest.mark.parametrize(
+    ("sort", "body"),
+    [
+        (JSON, with_index("{" + ",".join(f'"{i:09}":1' for i in range(110_000)) + "}")),
+        (JSON, with_index("[" + many("[[]]", 2_100_000) + "]")),
+        (JSON, "[{" + many('"a" :1234', 110_000) + "}]"),
+        (JSON_LINES, "{" + many('"a":12345', 110_000) + "}"),
+    ],
+    ids=["index", "lists", "instance", "line"],
+)
+def test_what_would_be_read_for_seconds_in_one_go_is_refused(sort: str, body: str) -> None:
+    """No other thread runs meanwhile, and /ping is not answered."""
+    result = outcome(RequestParser([Feature("a", "number", False)]), sort, body.encode())
+
+    assert str(result).startswith("413: Over 100000 keys or 4000000 brackets are in ")
+
+
+def test_a_long_index_of_times_is_read() -> None:
+    body = with_index(json.dumps(["12:00:01"] * 120_000))
+
+    assert RequestParser([Feature("a", "number", False)]).parse(JSON, body.encode()).tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
     ("body", "result"),
     [
         ('[["},{", 1], ["x", 2], ["},{", 3]]', [[-2, 1], [0, 2], [-2, 3]]),
@@ -262,6 +311,22 @@ def test_exact_ways_are_those_of_the_dataset() -> None:
     values = encode_values(NUMBERS[0], [1.5, None])
 
     assert np.array_equal(text, values, equal_nan=True)
+
+
+class Fast(RequestParser):
+    """Has none of the exact way of reading CSV."""
+
+    def _csv_rows(self, body: bytes) -> Iterator[list[str]]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("rows", [1, 1_000])
+def test_csv_is_read_fast_below_a_header_with_an_underscore(rows: int) -> None:
+    features = [Feature(name, "number", False) for name in ("sepal_length", "sepal_width")]
+    body = b"sepal_width,sepal_length\r\n" + b"2,1\r\n" * rows
+
+    assert Fast(features).parse(CSV, body).tolist() == [[1, 2]] * rows
+    assert outcome(RequestParser(features), CSV, body + b"1_0,1\r\n").startswith("400: ")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

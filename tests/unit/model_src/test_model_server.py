@@ -10,12 +10,13 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import orjson
@@ -23,11 +24,11 @@ import pytest
 from model_examples import AS_CLASSIFICATION, encode, random_data, read_example
 from ports import free_port
 
-from model_src.app import MEBIBYTE, ModelApp, Options
+from model_src.app import MEBIBYTE, ModelApp, Options, Served
 from model_src.artefact import Artefact, write_artefact
 from model_src.encoding import Feature
 from model_src.errors import RequestError
-from model_src.media import CSV, JSON, JSON_LINES, negotiate
+from model_src.media import CSV, JSON, JSON_LINES, Exchange, negotiate
 from model_src.request import RequestParser
 from model_src.response import PART_ROWS, render_predictions
 from model_src.server import check_port, give_up_root, load_model, read_settings
@@ -324,6 +325,10 @@ class Silent(Connection):
         await asyncio.Event().wait()
         return b""
 
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
 
 class Broken(Connection):
     """A client that goes away in the middle, as granian tells of it."""
@@ -332,6 +337,29 @@ class Broken(Connection):
         yield self.body
         yield b""
         yield b""
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/invocations", {"content-type": JSON, "content-length": "30000000"}, 413),
+        ("/invocations", {"content-type": "application/x-npy", "content-length": "9"}, 415),
+        ("/models", {"content-type": JSON, "content-length": "9"}, 404),
+    ],
+)
+def test_a_refused_request_gets_its_reason_though_its_body_does_not_come(
+    path: str, headers: dict[str, str], status: int
+) -> None:
+    app = ModelApp(cast("Served", Watched()), Options(body_s=0.06))
+    connection = Silent(b"")
+
+    async def answer() -> None:
+        app.__rsgi_init__(asyncio.get_running_loop())
+        await app.__rsgi__(Ask(path, headers=headers), connection)
+
+    asyncio.run(answer())
+
+    assert connection.response[0] == status
 
 
 def test_a_body_that_does_not_come_in_time_is_given_up(artefact: Artefact, tmp_path: Path) -> None:
@@ -348,6 +376,55 @@ def test_a_body_that_does_not_come_in_time_is_given_up(artefact: Artefact, tmp_p
 
     status, _, body = connection.response
     assert (status, body) == (408, b'{"error":"The body was not sent within 0.06 s."}')
+
+
+@dataclass
+class Watched:
+    """A model that remembers whose thread it was asked in."""
+
+    api: bytes = b"{}"
+    threads: list[int] = field(default_factory=list)
+
+    def predict(self, _: Exchange, __: bytes) -> bytes:
+        self.threads.append(threading.get_ident())
+        return b"[]"
+
+
+@pytest.mark.parametrize(("rows", "beside"), [(1, False), (300, True), (9_000, True)])
+def test_only_a_few_rows_are_computed_in_the_event_loop(rows: int, beside: bool) -> None:
+    """All clients wait meanwhile, and /ping with them: 64 bodies of 27 ms each are more than its 2 s."""
+    watched = Watched()
+    connection = Connection(b"5,3.4,1.5,0.2\n" * rows)
+
+    asyncio.run(ModelApp(cast("Served", watched)).__rsgi__(Ask(headers={"content-type": CSV}), connection))
+
+    assert connection.response[0] == 200
+    assert (watched.threads != [threading.get_ident()]) == beside
+
+
+@dataclass
+class Patient:
+    """A model that has no answer for a large body before it was asked for another one."""
+
+    api: bytes = b"{}"
+    asked: threading.Event = field(default_factory=threading.Event)
+
+    def predict(self, _: Exchange, body: bytes) -> bytes:
+        if len(body) < 100_000:
+            self.asked.set()
+        return b"[]" if self.asked.wait(30) else b"late"
+
+
+def test_a_body_of_ordinary_size_does_not_wait_for_a_large_one() -> None:
+    app = ModelApp(cast("Served", Patient()))
+    connections = [Connection(b"5,3.4,1.5,0.2\n" * rows) for rows in (100_000, 1_000)]
+
+    async def ask_both() -> None:
+        await asyncio.gather(*(app.__rsgi__(Ask(headers={"content-type": CSV}), one) for one in connections))
+
+    asyncio.run(ask_both())
+
+    assert [one.response[2] for one in connections] == [b"[]", b"[]"]
 
 
 def test_a_body_that_broke_off_is_not_answered_as_if_it_were_whole(app: ModelApp) -> None:

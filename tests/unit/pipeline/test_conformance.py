@@ -217,6 +217,46 @@ def test_a_model_archive_cannot_write_elsewhere(tmp_path: Path) -> None:
     assert not (tmp_path / "ml/escaped").exists()
 
 
+@pytest.mark.parametrize(("files", "size"), [(1, 40 * 1024**3), (10_001, 0)])
+def test_a_model_archive_larger_than_a_model_is_refused_before_it_is_unpacked(
+    files: int, size: int, tmp_path: Path
+) -> None:
+    archive = tmp_path / "model.tar"
+    with archive.open("wb") as file:
+        for number in range(files):
+            member = tarfile.TarInfo(f"file-{number}")
+            member.size = size
+            file.write(member.tobuf())
+
+    with pytest.raises(UsageError, match="unpacks to more than 21474836480 bytes or 10000 files"):
+        tree.make_serving_tree(archive, tmp_path / "ml")
+    assert list((tmp_path / "ml/model").iterdir()) == []
+
+
+@pytest.mark.parametrize("content_type", ["text/csv\r\nX: y", "text/\u20ac", "text/\u00e9", " "])
+def test_a_content_type_that_no_header_can_hold_is_refused(content_type: str, tmp_path: Path) -> None:
+    (tmp_path / "one.csv").write_text("1\n")
+
+    with pytest.raises(UsageError, match="is no value of a header"):
+        read_sample(tmp_path / "one.csv", content_type)
+
+
+def test_a_test_folder_with_entries_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    for number, spoil in enumerate(
+        [
+            lambda given: (given / "input/data/train/gone").symlink_to(given / "nowhere"),
+            lambda given: (given / "input/config").write_text("a file"),
+            lambda given: (given / "input/config/hyperparameters.json").mkdir(parents=True),
+        ]
+    ):
+        given = tmp_path / f"job-{number}"
+        (given / "input/data/train").mkdir(parents=True)
+        spoil(given)
+
+        with pytest.raises(UsageError, match=r"test folder"):
+            prepare(Material(test_dir=given))
+
+
 def prepare(material: Material) -> None:
     subject = Subject(FactsOnly(FACTS), material, Limits())
     try:
@@ -272,6 +312,17 @@ def test_checks_are_chosen_by_id_and_by_part() -> None:
         choose_checks(only=["full-body"])
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [["--part", "training", "--only", "keep-alive"], ["--only", "empty-body", "--skip", "empty-body"]],
+)
+def test_a_choice_that_leaves_no_check_is_refused(choice: list[str]) -> None:
+    refused = CliRunner().invoke(app, ["check-image", "any:1", *choice])
+
+    assert isinstance(refused.exception, UsageError)
+    assert str(refused.exception).startswith("No check is left by --part ")
+
+
 def results() -> list[Result]:
     must = next(check for check in CHECKS if check.id == "ping-in-time")
     should = next(check for check in CHECKS if check.id == "logs")
@@ -289,6 +340,14 @@ def test_a_should_fails_an_image_only_when_asked_to() -> None:
     with pytest.raises(ConformanceError, match="mine fails logs") as caught:
         report.check_results(results(), "mine", strict=True)
     assert caught.value.exit_code == 12
+
+
+def test_results_that_are_all_not_applicable_do_not_pass_a_strict_check() -> None:
+    unchecked = [result for result in results() if result.status == "n/a"]
+    report.check_results(unchecked, "mine", strict=False)
+
+    with pytest.raises(ConformanceError, match="Nothing of mine was checked"):
+        report.check_results(unchecked, "mine", strict=True)
 
 
 def test_results_as_json_keep_what_was_not_checked_apart() -> None:
