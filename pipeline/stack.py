@@ -146,7 +146,9 @@ def plan_stack(workshop: Workshop, aws: Aws, stack: Stack, *, preview: bool = Fa
 
     A preview is kept nowhere but in this folder, holds no lock, and writes nothing.
     """
-    workshop = replace(workshop, authors=find_authors(workshop, stack, s3=aws.client("s3")))
+    if not preview:
+        # Nobody approves a preview, and a request's checkout has no history to ask.
+        workshop = replace(workshop, authors=find_authors(workshop, stack, s3=aws.client("s3")))
     folder = plan_folder(workshop.settings, stack)
     clear_plan(folder)
     inputs = []

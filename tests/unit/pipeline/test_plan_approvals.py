@@ -300,6 +300,24 @@ def test_who_wrote_since_the_last_apply_does_not_approve(site: Site) -> None:
         site.approve(manifest, approver="dora")
 
 
+def test_a_preview_does_not_ask_a_history_that_was_cut_off(
+    site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    site.approve(site.plan())
+    site.apply()
+    origin, checkout = tmp_path_factory.mktemp("origin"), site.workshop.settings.checkout
+    git(origin, "init", "-b", "main")
+    for message in ("one", "two"):
+        git(origin, "commit", "--allow-empty", "-m", message)
+    git(checkout, "clone", "--depth", "1", "--bare", origin.as_uri(), ".git")
+    git(checkout, "config", "core.bare", "false")
+    aws = FakeAws(s3=site.s3).as_aws()
+
+    assert plan_stack(site.workshop, aws, CORE, preview=True).authors == site.workshop.authors
+    with pytest.raises(UsageError, match="git fetch --unshallow"):
+        plan_stack(site.workshop, aws, CORE)
+
+
 def test_an_apply_that_failed_delivered_nothing(site: Site) -> None:
     manifest = site.plan()
     for commit, status in (("good", "Applied"), ("bad", "Failed")):
