@@ -111,13 +111,7 @@ def keep_plans(place: Deployment) -> None:
     for plan in (place.build_dir / "plans").glob("*/plan.json"):
         kept = place.demo_plans / plan.parent.name
         kept.mkdir(parents=True)
-        (kept / plan.name).write_text(name_no_commit(plan.read_text()))
-
-
-def name_no_commit(plan: str) -> str:
-    """A plan of a commit of zeros: checkov tells a secret by its form, and takes more than a hash for one."""
-    commit = json.loads(plan)["variables"].get("commit")
-    return plan.replace(commit["value"], "0" * 40) if commit else plan
+        shutil.copy(plan, kept)
 
 
 def run_demo(place: Deployment, *options: str) -> None:

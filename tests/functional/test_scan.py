@@ -46,7 +46,9 @@ def test_a_mistake_in_a_state_machine_is_found_in_its_plan(deployment: Deploymen
     damaged.write_text(json.dumps(plan))
 
     found = scan.run_checkov(
-        scan.plan_target(tmp_path / "plans"), python=ensure_scanner(ROOT).value, results=tmp_path
+        scan.plan_target(tmp_path / "plans", tmp_path / "copies"),
+        python=ensure_scanner(ROOT).value,
+        results=tmp_path,
     )
 
     failed = {failure.check for failure in found["plan-environment-staging"].failures}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -297,3 +298,19 @@ def test_a_check_that_vanished_and_one_that_came_are_both_named() -> None:
 def test_a_scan_that_read_nothing_is_no_success(empty: dict[str, Any]) -> None:
     with pytest.raises(SystemExit, match=r"checkov (scanned nothing|cannot read)"):
         scan.read_report(empty, "source")
+
+
+def test_neither_a_checkouts_path_nor_its_commit_has_the_form_of_a_key(tmp_path: Path) -> None:
+    key = re.compile(r"(?<![A-Za-z0-9/+=])[A-Za-z0-9/+=]{40}(?![A-Za-z0-9/+=])")
+    plans = tmp_path / "plans"
+    (plans / "core").mkdir(parents=True)
+    commit = f"{'a1' * 20}-dirty"
+    (plans / "core" / "plan.json").write_text(json.dumps({"variables": {"commit": {"value": commit}}}))
+
+    # Folders of every length, so that one of them, with what comes before it, makes up the 40.
+    copied = [copy for size in range(1, 60) for copy in scan.copy_plans(plans, tmp_path / ("d" * size))]
+
+    assert len(copied) == 59
+    assert [str(copy) for copy in copied if key.search(str(copy))] == []
+    assert [copy for copy in copied if key.search(copy.read_text().replace("0" * 40, ""))] == []
+    assert "0" * 40 in copied[0].read_text()
