@@ -182,6 +182,7 @@ MUTANTS: dict[str, tuple[Callable[[str], str], str]] = {
         "happy",
     ),
     "history left out": (in_job("plan-core", "          fetch-depth: 0\n", ""), "happy"),
+    "history left out of an apply": (in_job("staging", "          fetch-depth: 0\n", ""), "happy"),
     "misspelt key": (replace("timeout-minutes: 90", "timeout-minuts: 90"), "happy"),
     "misspelt need": (in_job("staging", "needs: plan-staging", "needs: plan-stagin"), "happy"),
     "check swallowed": (replace("run: make check", "run: make check || true"), "happy"),
@@ -417,9 +418,9 @@ def judge_delivery(bench: Bench, outcome: dict[str, Any]) -> list[str]:
             f"{home}/{file}" for file in ("summary.md", "manifest.json", "plan.sha256")
         ]:
             problems.append(f"the plan of {environment} is not kept")
-    planned = [event for event in events if "checkout" in event and event["checkout"].startswith("plan-")]
-    if any(event["depth"] != "0" for event in planned) or len(planned) != len(PLANS):
-        problems.append("a plan does not know whose change it is")
+    deep = {event["checkout"] for event in events if event.get("depth") == "0"}
+    if deep != {*PROTECTED, *(f"plan-{name}" for name in PLANS)}:
+        problems.append("a plan or an apply does not know whose change it is")
     if any(call["authors"] != "ann" for call in calls if call["call"][1] == "plan"):
         problems.append("a plan does not know who started it")
     return problems
