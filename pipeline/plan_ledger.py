@@ -13,10 +13,10 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.ledger import Entry, Ledger
@@ -26,14 +26,10 @@ from pipeline.plans import count_changes, parse_manifest
 from pipeline.signing import canonical
 
 NOTED = "noted/"
-# Within one second, which is all that S3 tells, this is the order in which things can have happened.
-_FOLDERS = ("plans", "approvals", "rejections", "applied", "ended")
 _RECORD = re.compile(
     r"(?:(?P<plans>plans)|approvals/(?:people|ci)|rejections|applied|ended)"
     r"/(?P<stack>[a-z-]+)/(?P<plan>[0-9a-f]{64})(?(plans)/manifest|(?:/[^/]+)?)\.json"
 )
-
-Kind = Literal["plan", "approval", "rejection", "apply"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +50,6 @@ class Record:
 class Account:
     """What a record says happened."""
 
-    kind: Kind
     status: str
     by: str
     reason: str
@@ -73,7 +68,7 @@ def note_records(registry: Registry, ledger: Ledger, *, ledger_bucket: str) -> l
 
 def find_records(registry: Registry) -> Iterator[Record]:
     """All that were left behind in the bucket; what else lies there is none."""
-    for folder in _FOLDERS:
+    for folder in _RECORDS:
         for key, written_at in _list(registry.s3, registry.bucket, f"{folder}/"):
             if match := _RECORD.fullmatch(key):
                 yield Record(key, match["stack"], match["plan"], written_at)
@@ -82,10 +77,10 @@ def find_records(registry: Registry) -> Iterator[Record]:
 def read_record(registry: Registry, record: Record, stored: bytes) -> Account:
     """What it says. One that is not what it should be is told as such: it is found here first."""
     try:
-        return _READERS[record.folder](registry, record, stored)
-    except (PipelineError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return _RECORDS[record.folder].read(registry, record, stored)
+    except (PipelineError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = str(error) if isinstance(error, PipelineError) else f"cannot be read: {error!r}"
-        return Account(_KINDS[record.folder], "Refused", "", reason, {})
+        return Account("Refused", "", reason, {})
 
 
 def _enter(registry: Registry, ledger: Ledger, record: Record, *, ledger_bucket: str) -> Entry:
@@ -109,7 +104,7 @@ def _enter(registry: Registry, ledger: Ledger, record: Record, *, ledger_bucket:
         },
     }
     entry_id = f"s3://{registry.bucket}/{record.key}"
-    entry = ledger.append(told.kind, body, entry_id=entry_id, since=record.written_at)
+    entry = ledger.append(_RECORDS[record.folder].kind, body, entry_id=entry_id, since=record.written_at)
     note = canonical({"sequence": entry.sequence, "sha256": entry.sha256})
     put_once(note, s3=registry.s3, bucket=ledger_bucket, key=f"{NOTED}{record.key}")
     return entry
@@ -127,7 +122,7 @@ def _read_plan(_: Registry, record: Record, stored: bytes) -> Account:
         "prices_of": manifest.cost.prices_of,
         **dataclasses.asdict(manifest.basis),
     }
-    return Account("plan", "Planned", ", ".join(manifest.authors), "", details)
+    return Account("Planned", ", ".join(manifest.authors), "", details)
 
 
 def _read_approval(registry: Registry, record: Record, stored: bytes) -> Account:
@@ -135,43 +130,45 @@ def _read_approval(registry: Registry, record: Record, stored: bytes) -> Account
     if approval.subject.plan_sha256 != record.plan_sha256:
         raise ValueError(f"the approval is of plan {approval.subject.plan_sha256}")
     details = approval.record()
-    return Account("approval", "Approved", approval.approver, approval.reason, details)
+    return Account("Approved", approval.approver, approval.reason, details)
 
 
 def _read_rejection(_: Registry, __: Record, stored: bytes) -> Account:
     said = json.loads(stored)
-    return Account("rejection", "Rejected", str(said["rejected_by"]), str(said["reason"]), {})
+    return Account("Rejected", str(said["rejected_by"]), str(said["reason"]), {})
 
 
 def _read_start(_: Registry, __: Record, stored: bytes) -> Account:
     said = json.loads(stored)
-    return Account("apply", "Started", str(said["applied_by"]), "", {"approval_nonce": str(said["nonce"])})
+    return Account("Started", str(said["applied_by"]), "", {"approval_nonce": str(said["nonce"])})
 
 
 def _read_end(_: Registry, __: Record, stored: bytes) -> Account:
     said = json.loads(stored)
     status = {"Applied": "Applied", "Failed": "Failed"}[said["status"]]
-    return Account("apply", status, str(said["applied_by"]), str(said["reason"]), {})
+    return Account(status, str(said["applied_by"]), str(said["reason"]), {})
 
 
-_READERS = {
-    "plans": _read_plan,
-    "approvals": _read_approval,
-    "rejections": _read_rejection,
-    "applied": _read_start,
-    "ended": _read_end,
-}
-_KINDS: Mapping[str, Kind] = {
-    "plans": "plan",
-    "approvals": "approval",
-    "rejections": "rejection",
-    "applied": "apply",
-    "ended": "apply",
+@dataclass(frozen=True)
+class _Records:
+    """What is in one of the bucket's folders: the kind of its entries, and who reads them."""
+
+    kind: str
+    read: Callable[[Registry, Record, bytes], Account]
+
+
+# Within one second, which is all that S3 tells, this is the order in which things can have happened.
+_RECORDS = {
+    "plans": _Records("plan", _read_plan),
+    "approvals": _Records("approval", _read_approval),
+    "rejections": _Records("rejection", _read_rejection),
+    "applied": _Records("apply", _read_start),
+    "ended": _Records("apply", _read_end),
 }
 
 
 def _order(record: Record) -> tuple[datetime, int, str]:
-    return record.written_at, _FOLDERS.index(record.folder), record.key
+    return record.written_at, list(_RECORDS).index(record.folder), record.key
 
 
 def _list(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, datetime]]:

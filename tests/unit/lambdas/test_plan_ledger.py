@@ -210,10 +210,11 @@ def test_an_approval_that_lies_at_another_plan_is_entered_as_refused(desk: Desk)
     assert f"the approval is of plan {PLAN}" in desk.entries()[refused]["reason"]
 
 
+@pytest.mark.parametrize("stored", [b"{}", b"[" * 200_000])
 @pytest.mark.parametrize("folder", ["plans", "rejections", "applied", "ended"])
-def test_a_record_that_cannot_be_read_is_told_as_such(desk: Desk, folder: str) -> None:
+def test_a_record_that_cannot_be_read_is_told_as_such(desk: Desk, folder: str, stored: bytes) -> None:
     name = f"{PLAN}/manifest.json" if folder == "plans" else f"{PLAN}.json"
-    desk.put(f"{folder}/core/{name}", b"{}")
+    desk.put(f"{folder}/core/{name}", stored)
 
     desk.note()
 
