@@ -3,12 +3,13 @@
     python benchmarks/exactly_once.py [--uploads 1000] [--most 100] [--seed 0] [--result FILE]
 
 Datasets are put, uploaded in parts, copied and overwritten in a watched bucket of the local AWS. Each is
-reported by 1 to `most` events, of S3's and of CloudTrail's route, late and in any order: most of them by one
-or two, a few by nearly all (Zipf's law, exponent 1.5); a tenth by none at all. Every event starts the real retraining state machine with its real functions; training and
-evaluation are programs of a few lines, whose candidates miss a gate, so that the judge is the end. The
-reconciler passes by every two minutes of simulated time. At the end each upload must have one run, judged or
-superseded by a newer version of its key; each judged one a training job and an evaluation job, and each an
-entry in the ledger, and no more. Writes build/bench/exactly_once.json, or FILE.
+reported by 1 to `most` events, of S3's and of CloudTrail's route, late and in any order: most of them by
+one or two, a few by nearly all (Zipf's law, exponent 1.5); a tenth by none at all. Every event starts the
+real retraining state machine with its real functions; training and evaluation are programs of a few
+lines, whose candidates miss a gate, so that the judge is the end. The reconciler passes by every two
+minutes of simulated time. At the end each upload must have one run, judged or superseded by a newer
+version of its key; each judged one a training job and an evaluation job, and each an entry in the ledger,
+and no more. Writes build/bench/exactly_once.json, or FILE.
 
 Time is simulated by turns of two minutes: what belongs into a turn is done, in any order, then its end is
 waited for. How fast the machine is changes nothing in the result.
