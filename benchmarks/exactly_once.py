@@ -3,12 +3,13 @@
     python benchmarks/exactly_once.py [--uploads 1000] [--most 100] [--seed 0] [--result FILE]
 
 Datasets are put, uploaded in parts, copied and overwritten in a watched bucket of the local AWS. Each is
-reported by 1 to `most` events, of S3's and of CloudTrail's route, late and in any order; a tenth of them by
-none at all. Every event starts the real retraining state machine with its real functions; training and
-evaluation are programs of a few lines, whose candidates miss a gate, so that the judge is the end. The
-reconciler passes by every two minutes of simulated time. At the end each upload must have one run, judged or
-superseded by a newer version of its key; each judged one a training job and an evaluation job, and each an
-entry in the ledger, and no more. Writes build/bench/exactly_once.json, or FILE.
+reported by 1 to `most` events, of S3's and of CloudTrail's route, late and in any order: most of them by
+one or two, a few by nearly all (Zipf's law, exponent 1.5); a tenth by none at all. Every event starts the
+real retraining state machine with its real functions; training and evaluation are programs of a few
+lines, whose candidates miss a gate, so that the judge is the end. The reconciler passes by every two
+minutes of simulated time. At the end each upload must have one run, judged or superseded by a newer
+version of its key; each judged one a training job and an evaluation job, and each an entry in the ledger,
+and no more. Writes build/bench/exactly_once.json, or FILE.
 
 Time is simulated by turns of two minutes: what belongs into a turn is done, in any order, then its end is
 waited for. How fast the machine is changes nothing in the result.
@@ -68,12 +69,14 @@ def draw(count: int, *, most: int, seed: int) -> list[Upload]:
     chance = random.Random(seed)  # noqa: S311 - a plan, no secret
     span_s = max(1, count // UPLOADS_PER_TURN) * TURN_S
     dropped = set(chance.sample(range(count), k=round(count * DROPPED)))
+    counts = range(1, most + 1)
+    weights = [events**-1.5 for events in counts]
     keys = ["first.csv"]
     uploads = []
     for number, at_s in enumerate(sorted(chance.uniform(0, span_s) for _ in range(count))):
         kind = KINDS[number % len(KINDS)] if number else "put"
         key = chance.choice(keys) if kind == "overwrite" else f"{number}.csv" if number else keys[0]
-        events = 0 if number in dropped else chance.randint(1, most)
+        events = 0 if number in dropped else chance.choices(counts, weights)[0]
         late = [at_s + chance.uniform(0, LATEST_S) * chance.random() ** 2 for _ in range(events)]
         uploads.append(Upload(kind, key, at_s, chance.choice(keys), late))
         keys.append(key)

@@ -1,6 +1,6 @@
 """How many bad candidates the gates block, and how many good ones they block by mistake.
 
-    python benchmarks/gates.py [--seeds 20] [--folders iris diabetes penguins]
+    python benchmarks/gates.py [--seeds 20] [--first-seed 0] [--folders iris diabetes penguins]
 
 Each model that comes with the product, with its own model.yaml. For each seed: the sample data is drawn anew
 into a training and a holdout part, a champion is trained, and then one candidate of each kind, good and bad.
@@ -8,7 +8,9 @@ Every candidate passes what the pipeline asks of a real one, by the same functio
 (pipeline.dataset), training, and the evaluation job's gates (model_src.evaluation). In process, no network.
 
 `beyond` says whether a kind is beyond the model's detection limit (detection_limits.json); those are to be
-blocked in every case, good ones in 5 % at most. Writes build/bench/gates.json and gates.png.
+blocked in every case, good ones in 5 % at most. The limits were set by the seeds from 1000 on, so that the
+default ones hold them against draws they were not made from; null says that no share of wrong labels measured
+here is found every time. Writes build/bench/gates.json and gates.png.
 """
 
 from __future__ import annotations
@@ -249,25 +251,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--folders", nargs="+", default=["iris", "diabetes", "penguins"])
     options = parser.parse_args()
-    results = {name: measure_model(MODELS / name, seeds=options.seeds) for name in options.folders}
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    results = {name: measure_model(MODELS / name, seeds=seeds) for name in options.folders}
     RESULTS.mkdir(parents=True, exist_ok=True)
     draw(results, RESULTS / "gates.png")
-    write_result("gates", {"seeds": options.seeds, "summary": summarise(results), "models": results})
+    result = {"seeds": [seeds[0], seeds[-1]], "summary": summarise(results), "models": results}
+    write_result("gates", result)
     print(table(results))
 
 
-def measure_model(folder: Path, *, seeds: int) -> dict[str, Any]:
+def measure_model(folder: Path, *, seeds: range) -> dict[str, Any]:
     """By kind: the share that is blocked, and which gate blocked how many."""
     counts: dict[str, list[str | None]] = defaultdict(list)
     beyond = set(detection_limit(folder))
     started = time.monotonic()
-    for seed in range(seeds):
+    for seed in seeds:
         with tempfile.TemporaryDirectory() as place:
             for kind, reason in measure_seed(folder, Path(place), seed=seed).items():
                 counts[kind].append(reason)
-    print(f"{folder.name}: {seeds} seeds in {time.monotonic() - started:.0f} s", flush=True)
+    print(f"{folder.name}: {len(seeds)} seeds in {time.monotonic() - started:.0f} s", flush=True)
     return {
         kind.name: {
             "good": kind.good,
@@ -283,7 +288,8 @@ def measure_model(folder: Path, *, seeds: int) -> dict[str, Any]:
 def detection_limit(folder: Path) -> list[str]:
     """The kinds beyond the limit that the documentation states for this model."""
     stated = json.loads(Path(__file__).with_name("detection_limits.json").read_text())[folder.name]
-    noise = [f"label noise {share:.0%}" for share in NOISE if share >= stated["label_noise"]]
+    limit = 1.0 if stated["label_noise"] is None else stated["label_noise"]
+    noise = [f"label noise {share:.0%}" for share in NOISE if share >= limit]
     return [*noise, *stated["kinds"]]
 
 

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from statistics import NormalDist, StatisticsError, correlation
 from typing import Any
 
 SAMPLE_ROWS = 5_000
@@ -103,7 +103,10 @@ def association(feature: Sequence[Cell], target: Sequence[Cell], *, numeric: boo
         return _cramers_v(pairs) if len({cell for cell, _ in pairs}) <= MAX_VALUES else 0.0
     if not numeric:
         return 0.0
-    return abs(_correlation(_ranks([float(x) for x, _ in pairs]), _ranks([float(y) for _, y in pairs])))
+    try:
+        return abs(correlation(_ranks([float(x) for x, _ in pairs]), _ranks([float(y) for _, y in pairs])))
+    except StatisticsError:  # one of them is constant
+        return 0.0
 
 
 def _shortened(row: Row) -> Row:
@@ -171,9 +174,3 @@ def _ranks(values: Sequence[float]) -> list[float]:
                 ranks[place] = (start + end - 1) / 2
             start = end
     return ranks
-
-
-def _correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
-    mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)
-    spread = math.sqrt(sum((x - mean_x) ** 2 for x in xs) * sum((y - mean_y) ** 2 for y in ys))
-    return sum((x - mean_x) * (y - mean_y) for x, y in zip(xs, ys, strict=True)) / spread if spread else 0.0

@@ -11,6 +11,9 @@ import pytest
 from botocore.exceptions import ClientError
 from kept_demo import Deployment, production
 
+# What is entered is the same whichever way images run; one runtime is enough.
+pytestmark = pytest.mark.parametrize("runtime", ["process"], indirect=True, scope="session")
+
 LEDGER = "mlops-ledger-123456789012"
 STATE = "mlops-tfstate-123456789012"
 CAROL = "assumed-role/mlops-deployer/carol"

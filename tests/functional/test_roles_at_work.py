@@ -13,6 +13,9 @@ from botocore.exceptions import ClientError
 from ci_job import job_environment, token
 from kept_demo import Deployment, Result, run_mlops
 
+# What the roles may do is the same whichever way images run; one runtime is enough.
+pytestmark = pytest.mark.parametrize("runtime", ["process"], indirect=True, scope="session")
+
 
 @pytest.mark.parametrize("profile", ["uploader", "approver"])
 def test_people_find_everything_by_the_state_alone(

@@ -63,6 +63,17 @@ def test_no_log_holds_a_secret(deployment: Deployment, secrets: dict[str, bytes]
     assert find_markers(searched, secrets) == []
 
 
+def test_no_log_holds_the_token_that_answers_a_gate(deployment: Deployment) -> None:
+    runs = deployment.client("dynamodb").scan(TableName="mlops-staging-runs")["Items"]
+    waited = [run for run in runs if "task_token" in run]
+    tokens = {run["run_id"]["S"]: run["task_token"]["S"].encode() for run in waited}
+    searched = list(logs(deployment))
+
+    assert tokens
+    assert any("/states/mlops-staging-retraining" in place for place, _ in searched)
+    assert find_markers(searched, tokens) == []
+
+
 def test_no_plan_package_or_image_layer_holds_a_secret(
     deployment: Deployment, secrets: dict[str, bytes]
 ) -> None:

@@ -11,6 +11,9 @@ from ci_job import job_environment
 from kept_demo import Deployment, run_mlops
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
+# Operations are the same whichever way images run; one runtime is enough.
+pytestmark = pytest.mark.parametrize("runtime", ["process"], indirect=True, scope="session")
+
 
 def endpoints(deployment: Deployment) -> list[str]:
     found = deployment.client("sagemaker").list_endpoints()["Endpoints"]

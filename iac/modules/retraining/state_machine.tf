@@ -56,7 +56,7 @@ resource "aws_sfn_state_machine" "this" {
   })
   logging_configuration {
     level                  = "ALL"
-    include_execution_data = true
+    include_execution_data = false # it holds the token of the waiting task
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
   }
   tracing_configuration {

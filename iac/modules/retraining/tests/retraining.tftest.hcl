@@ -47,12 +47,12 @@ run "every_task_of_the_definition_has_a_time_out_and_a_way_out" {
   }
 }
 
-run "the_log_tells_what_each_step_was_given_and_gave" {
+run "nothing_of_the_waiting_task_reaches_the_log" {
   command = apply
 
   assert {
-    condition     = aws_sfn_state_machine.this.logging_configuration[0].include_execution_data
-    error_message = "Without its data nobody sees later what a run was about."
+    condition     = !aws_sfn_state_machine.this.logging_configuration[0].include_execution_data
+    error_message = "Execution data holds the token that answers the gate."
   }
 }
 
