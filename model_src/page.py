@@ -29,7 +29,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; margin: .5rem 0; }
 th, td { border: 1px solid #ccc; padding: .25rem .6rem; text-align: right; }
-th { background: #f3f3f3; } th:first-child, td:first-child, td.text { text-align: left; }
+th { background: #f3f3f3; } th:first-child, td:first-child, td.text, #gates th { text-align: left; }
 .passed { color: #176b2c; } .failed { color: #a3160c; font-weight: bold; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; } figcaption { max-width: 420px; }
 """
@@ -102,7 +102,7 @@ def _quality(report: Mapping[str, Any], page: Page) -> str:
     champion = report["champion"]
     if champion and champion["comparisons"]:
         percent = f"{champion['confidence']:.0%}"
-        heads = ["metric", "candidate", "champion", "gain", f"above ({percent})", f"below ({percent})"]
+        heads = ["metric", "candidate", "champion", "gain", f"gain from ({percent})", f"to ({percent})"]
         compared = [
             [one[key] for key in ("metric", "candidate", "champion", "gain", "low", "high")]
             for one in champion["comparisons"]
@@ -164,9 +164,8 @@ def _classification_plots(
         yield chart.to_svg(width=_WIDTH, height=_HEIGHT), f"{label} against the rest; area {', '.join(areas)}"
     chart = _square("Calibration", "probability of the answer", "share of right answers")
     for name, (probabilities, color) in answers.items():
-        points = calibration(actual, probabilities)
-        chart.add_line(points, name=name, stroke_color=color)
-        chart.add_dots(points, name=f"{name}'s bins", fill_color=color)
+        # Dots, not a line: sure answers may all be of one bin.
+        chart.add_dots(calibration(actual, probabilities), name=name, fill_color=color, radius=4)
     yield chart.to_svg(width=_WIDTH, height=_HEIGHT), "On the diagonal, a model is as often right as it says"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ TARGETS: tuple[Target, ...] = get_args(Target)
 SETTINGS_FILE = "mlops.toml"
 _SHORT_NAMES = {"pro": "production"}
 _KNOWN_KEYS = {"project", "region", "models"}
+# As iac/modules/names says; here too, because buckets and images are looked for before Terraform is asked.
+PROJECT_PATTERN = "^[a-z][a-z0-9-]{1,11}$"
+MODEL_PATTERN = "^[a-z][a-z0-9-]{1,19}$"
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,16 @@ def read_settings(environ: Mapping[str, str] = os.environ, *, start: Path | None
     models = [name for name in given if name] or values.get("models", [])
     if not models:
         raise UsageError(f"{file}: `models` names no model folder.")
+    project = environ.get("MLOPS_PROJECT") or values.get("project", "mlops")
+    _check_name(project, PROJECT_PATTERN, what="project (mlops.toml or MLOPS_PROJECT)")
+    for name in models:
+        _check_name(name, MODEL_PATTERN, what="model (mlops.toml or MLOPS_MODELS)")
+    if twice := sorted({name for name in models if models.count(name) > 1}):
+        raise UsageError(f"{file}: named twice among the models: {', '.join(twice)}.")
     return Settings(
         checkout=checkout,
         build=checkout / environ.get("MLOPS_BUILD_DIR", "build"),
-        project=environ.get("MLOPS_PROJECT") or values.get("project", "mlops"),
+        project=project,
         region=environ.get("AWS_REGION")
         or environ.get("AWS_DEFAULT_REGION")
         or values.get("region", "us-east-1"),
@@ -97,6 +107,13 @@ def _parse_file(file: Path) -> dict[str, Any]:
         if not isinstance(values.get(name, ""), str):
             raise UsageError(f"{file}: `{name}` must be a text.")
     return values
+
+
+def _check_name(name: str, pattern: str, *, what: str) -> None:
+    if not re.fullmatch(pattern, name):
+        raise UsageError(
+            f"{name!r} cannot be a {what}: names on AWS are built from it, so it must match {pattern}."
+        )
 
 
 def find_checkout(start: Path) -> Path:

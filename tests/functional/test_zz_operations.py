@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,106 @@ def test_an_upload_that_no_event_reports_is_found_by_the_reconciler(
 
     assert json.loads(answer["Payload"].read())["started"] == [uploaded["run_id"]]
     assert (run["status"], run["route"]) == ("Quarantined", "reconciler")
+
+
+def test_an_upload_that_nobody_could_be_told_of_is_kept_alarmed_and_redriven_once(
+    deployment: Deployment, tmp_path: Path
+) -> None:
+    machines = deployment.client("stepfunctions")
+    dataset = tmp_path / "nobody-is-told.csv"
+    dataset.write_text("no dataset\n")
+
+    with refused_uploads(deployment) as machine:
+        uploaded = deployment.mlops("upload", str(dataset), "--json", profile="uploader").json
+        # Of S3's event and of CloudTrail's.
+        messages = receive_dead_letters(deployment, count=2)
+        wait_for(lambda: alarm_state(deployment, "mlops-staging-dead-letters"), "ALARM")
+    redriven = [
+        machines.start_execution(stateMachineArn=machine, input=json.dumps(read_upload(message)))
+        for message in messages
+    ]
+    run = deployment.mlops("watch", uploaded["run_id"], "--json").json
+    for started in redriven:
+        wait_for(partial(has_ended, machines, started["executionArn"]), True)
+
+    assert {message["MessageAttributes"]["ERROR_CODE"]["StringValue"] for message in messages} == {
+        "NO_PERMISSIONS"
+    }
+    assert run["status"] == "Quarantined"
+    # Whoever was first: one of these two, or the reconciler.
+    same = [arn for arn, value in read_inputs(machines).items() if value["key"] == uploaded["key"]]
+    assert [was_validated(machines, arn) for arn in same].count(True) == 1
+
+
+@contextmanager
+def refused_uploads(deployment: Deployment) -> Iterator[str]:
+    """Gives staging's upload rules a target that their role may not start; the ARN of the one they had."""
+    rules = deployment.client("events")
+    names = [rule["Name"] for rule in rules.list_rules(NamePrefix="mlops-staging-upload")["Rules"]]
+    targets = {name: rules.list_targets_by_rule(Rule=name)["Targets"] for name in names}
+    ((machine,),) = {tuple(target["Arn"] for target in found) for found in targets.values()}
+    for name, (target,) in targets.items():
+        rules.put_targets(Rule=name, Targets=[target | {"Arn": f"{machine}-of-nobody"}])
+    try:
+        yield machine
+    finally:
+        for name, found in targets.items():
+            rules.put_targets(Rule=name, Targets=found)
+
+
+def wait_for(read: Callable[[], Any], wanted: Any) -> None:
+    waiting = Retrying(
+        retry=retry_if_result(lambda found: found != wanted),
+        stop=stop_after_delay(300),
+        wait=wait_fixed(0.5),
+    )
+    waiting(read)
+
+
+def has_ended(machines: Any, execution: str) -> bool:
+    return bool(machines.describe_execution(executionArn=execution)["status"] != "RUNNING")
+
+
+def receive_dead_letters(deployment: Deployment, *, count: int) -> list[Any]:
+    """Staging's dead letters, once there are so many; they stay in the queue."""
+    sqs = deployment.client("sqs")
+    url = sqs.get_queue_url(QueueName="mlops-staging-dead-letters")["QueueUrl"]
+    found: dict[str, Any] = {}
+
+    def is_there() -> bool:
+        answer = sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
+        )
+        found.update({message["MessageId"]: message for message in answer.get("Messages", [])})
+        return len(found) >= count
+
+    wait_for(is_there, True)
+    return list(found.values())
+
+
+def alarm_state(deployment: Deployment, name: str) -> str:
+    (alarm,) = deployment.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return str(alarm["StateValue"])
+
+
+def read_upload(message: Any) -> dict[str, Any]:
+    """What the rule would have handed on of the event that the dead letter holds."""
+    detail = json.loads(message["Body"])["detail"]
+    if "object" in detail:
+        place = detail["bucket"]["name"], detail["object"]["key"], detail["object"]["version-id"]
+    else:
+        asked = detail["requestParameters"]
+        place = asked["bucketName"], asked["key"], detail["responseElements"]["x-amz-version-id"]
+    return dict(zip(("bucket", "key", "version_id"), place, strict=True)) | {
+        "uploaded_by": None,
+        "route": "redrive",
+    }
+
+
+def was_validated(machines: Any, execution: str) -> bool:
+    """Whether the execution had the claim: a duplicate ends before."""
+    pages = machines.get_paginator("get_execution_history").paginate(executionArn=execution)
+    return "Validate" in pages.search("events[].stateEnteredEventDetails.name")
 
 
 def read_inputs(machines: Any) -> dict[str, Any]:

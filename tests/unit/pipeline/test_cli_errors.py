@@ -19,9 +19,18 @@ from pipeline.aws import Aws
 from pipeline.cli import app, docs, main, report_error, translate_error
 from pipeline.cli.infrastructure import pick_stack
 from pipeline.errors import BuildError, PipelineError, SetupError, UsageError
-from pipeline.settings import Settings, check_workspace, parse_environment, pick_model, read_settings
+from pipeline.settings import (
+    MODEL_PATTERN,
+    PROJECT_PATTERN,
+    Settings,
+    check_workspace,
+    parse_environment,
+    pick_model,
+    read_settings,
+)
 from pipeline.stack import CORE
 
+ROOT = Path(__file__).resolve().parents[3]
 MLOPS_TOML = 'project = "mlops"\nregion = "us-east-1"\nmodels = ["iris"]\n'
 
 
@@ -199,6 +208,11 @@ def test_settings_come_from_the_file_and_the_environment_wins(checkout: Path) ->
         ("models = [1]", "`models` must be a list"),
         ("models = []", "names no model"),
         ("project = 1", "`project` must be a text"),
+        ('project = "My Project"\nmodels = ["iris"]', "'My Project' cannot be a project"),
+        ('project = "x"\nmodels = ["iris"]', "'x' cannot be a project"),
+        ('models = ["../iris"]', "'../iris' cannot be a model"),
+        ('models = ["iris", ""]', "'' cannot be a model"),
+        ('models = ["iris", "iris"]', "named twice among the models: iris"),
     ],
 )
 def test_a_settings_file_that_makes_no_sense_is_refused(checkout: Path, text: str, rule: str) -> None:
@@ -206,6 +220,13 @@ def test_a_settings_file_that_makes_no_sense_is_refused(checkout: Path, text: st
 
     with pytest.raises(UsageError, match=rule):
         read_settings({}, start=checkout)
+
+
+def test_names_are_held_to_the_rules_of_the_infrastructure() -> None:
+    rules = (ROOT / "iac/modules/names/variables.tf").read_text()
+
+    assert f'can(regex("{PROJECT_PATTERN}", var.project))' in rules
+    assert f'can(regex("{MODEL_PATTERN}", model))' in rules
 
 
 def test_spaces_and_a_last_comma_name_no_model(checkout: Path) -> None:
