@@ -27,6 +27,7 @@ class PipelineNames:
     ledger_bucket: str
     approval_key_arn: str
     promotes_from: str | None
+    redrive_arn: str
     models: Mapping[str, ModelNames]
 
     def model(self, name: str) -> ModelNames:
@@ -63,5 +64,6 @@ def parse_names(output: Mapping[str, Any]) -> PipelineNames:
         ledger_bucket=output["ledger_bucket"],
         approval_key_arn=output["approval_key_arn"],
         promotes_from=output["promotes_from"],
+        redrive_arn=output["redrive_arn"],
         models=models,
     )

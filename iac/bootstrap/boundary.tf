@@ -34,8 +34,8 @@ resource "aws_iam_policy" "boundary" {
         Sid    = "Flow"
         Effect = "Allow"
         Action = [
-          "lambda:InvokeFunction", "sns:Publish", "sqs:SendMessage", "states:DescribeExecution", "states:StartExecution",
-          "states:StopExecution",
+          "lambda:InvokeFunction", "sns:Publish", "sqs:DeleteMessage", "sqs:ReceiveMessage", "sqs:SendMessage",
+          "states:DescribeExecution", "states:StartExecution", "states:StopExecution",
         ]
         Resource = [
           "${local.arn.lambda}:function:${var.project}-*", "${local.arn.sns}:${var.project}-*", "${local.arn.sqs}:${var.project}-*",

@@ -297,6 +297,14 @@ locals {
         Resource = "${local.arn.states}:execution:${var.project}-*"
       },
       {
+        # The machine says what becomes of a dead letter. The others are started by events alone.
+        Sid    = "RedriveDeadLetters"
+        Effect = "Allow"
+        Action = ["states:DescribeExecution", "states:StartExecution"]
+        Resource = flatten([for names in values(local.environments) :
+        ["${local.arn.states}:execution:${names.redrive}:*", "${local.arn.states}:stateMachine:${names.redrive}"]])
+      },
+      {
         # No resource type exists for validating a definition.
         Sid      = "ValidateDefinitions"
         Effect   = "Allow"

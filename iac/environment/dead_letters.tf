@@ -29,6 +29,22 @@ resource "aws_sqs_queue" "dead_letters" {
   })
 }
 
+# `mlops redrive` hands them on, by this machine.
+module "redrive" {
+  source      = "../modules/redrive"
+  context     = local.context
+  environment = var.environment
+  name        = local.names.redrive
+  queue = {
+    arn = local.dead_letters_queue_arn
+    url = "https://sqs.${local.context.region}.amazonaws.com/${local.context.account_id}/${local.names.dead_letters_queue}"
+  }
+  state_machine_arns       = [for machine in local.retrains ? module.retraining : module.release : machine.state_machine_arn]
+  answer_gate_function_arn = local.retrains ? module.functions.arns["answer_gate"] : null
+  kms_key_arn              = local.core.data_kms_key_arn
+  log_retention_days       = var.log_retention_days
+}
+
 # Composed, so that a plan knows the policies that name it and can be judged, and that nothing waits 25 s for the queue.
 locals {
   dead_letters_queue_arn = "arn:${local.context.partition}:sqs:${local.context.region}:${local.context.account_id}:${local.names.dead_letters_queue}"

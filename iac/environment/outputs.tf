@@ -1,5 +1,5 @@
 output "pipeline" {
-  description = "What the command line needs to know of the environment: its buckets, its table, the approval key, and each model's endpoint and dataset prefix."
+  description = "What the command line needs to know of the environment: its buckets, its table, the approval key, the state machine that hands on dead letters, and each model's endpoint and dataset prefix."
   value = {
     environment      = var.environment
     data_bucket      = local.names.data_bucket
@@ -8,6 +8,7 @@ output "pipeline" {
     ledger_bucket    = local.core.ledger_bucket
     approval_key_arn = local.core.approval_key_arn
     promotes_from    = var.promotes_from
+    redrive_arn      = module.redrive.state_machine_arn
     models = {
       for model in keys(var.models) : model => {
         endpoint_name  = local.names.models[model].endpoint

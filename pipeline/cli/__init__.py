@@ -80,6 +80,7 @@ for command in (
     models.retrain,
     models.runs,
     models.watch,
+    models.redrive,
     lineage.show,
     lineage.compare,
     answers.approve,

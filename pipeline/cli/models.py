@@ -1,4 +1,4 @@
-"""upload, retrain, runs, watch: a model's way from a dataset to its approval (flow 2)."""
+"""upload, retrain, runs, watch, redrive: a model's way from a dataset to its approval (flow 2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typer
 from rich.table import Table
 
 from pipeline.cli.desk import Desk, DryRun, Env, Json, Model
+from pipeline.errors import RunError
 from pipeline.evidence import render_evidence
+from pipeline.redrive import redrive as hand_on
 from pipeline.runs_table import RunsTable
 from pipeline.settings import Environment, pick_model
 from pipeline.upload import dataset_key, upload_dataset
@@ -115,6 +117,29 @@ def watch(
     run = follow_run(table, states, run_id, past_gate=past_gate, patience=patience, report=desk.report)
     desk.show(run, text=f"{render_evidence(run)}\n{run_id}: {run['status']}")
     check_run(run)
+
+
+def redrive(env: Env = "staging", dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Hand on the dead letters: events that nobody took, and those that a function failed on.
+
+    What is handed on twice does nothing twice. What cannot be is in the queue again after ten minutes, and
+    the command ends with 7. A dry run tells of the first ten and leaves them.
+    """
+    desk = Desk(as_json=as_json)
+    machine = desk.names(env).redrive_arn
+    letters = list(hand_on(desk.aws.client("stepfunctions"), machine, dry_run=dry_run))
+    table = Table("about", "was not delivered", "outcome", "reason")
+    for letter in letters:
+        table.add_row(letter.about, letter.error, letter.outcome, letter.reason)
+    desk.show(
+        {"letters": [asdict(letter) for letter in letters]},
+        text=table if letters else f"{env} has no dead letters.",
+    )
+    left = [letter.about for letter in letters if letter.outcome == "left"]
+    if left:
+        raise RunError(
+            f"{len(left)} of {len(letters)} dead letters could not be handed on: {', '.join(left)}."
+        )
 
 
 def open_runs(desk: Desk, environment: Environment) -> RunsTable:

@@ -59,6 +59,9 @@ MUTANTS = {
     "modules/operations": Mutant(
         "alarms.tf", "alarm_actions       = [aws_sns_topic.alerts.arn]", "", "tells nobody is none"
     ),
+    "modules/redrive": Mutant(
+        "redrive.asl.json.tftpl", '"Next": "Leave"', '"Next": "Delete"', "must stay in the queue"
+    ),
     "modules/release": Mutant("approval.tf", '["Approved"]', '["Rejected"]', "Neither a rejection"),
     "modules/retraining": Mutant(
         "state_machine.tf", "execution_data = false", "execution_data = true", "holds the token"

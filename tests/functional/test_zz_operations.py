@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ci_job import job_environment
-from kept_demo import Deployment, run_mlops
+from kept_demo import Deployment, production, run_mlops
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 # Operations are the same whichever way images run; one runtime is enough.
@@ -116,42 +116,77 @@ def test_an_upload_that_nobody_could_be_told_of_is_kept_alarmed_and_redriven_onc
     dataset = tmp_path / "nobody-is-told.csv"
     dataset.write_text("no dataset\n")
 
-    with refused_uploads(deployment) as machine:
+    def letters(*options: str) -> list[dict[str, str]]:
+        found = deployment.mlops("redrive", *options, "--json").json["letters"]
+        return [letter for letter in found if dataset.name in letter["about"]]
+
+    with refused_uploads(deployment):
         uploaded = deployment.mlops("upload", str(dataset), "--json", profile="uploader").json
         # Of S3's event and of CloudTrail's.
-        messages = receive_dead_letters(deployment, count=2)
+        wait_for(lambda: len(letters("--dry-run")), 2)
         wait_for(lambda: alarm_state(deployment, "mlops-staging-dead-letters"), "ALARM")
-    redriven = [
-        machines.start_execution(stateMachineArn=machine, input=json.dumps(read_upload(message)))
-        for message in messages
-    ]
+    redriven = letters()
     run = deployment.mlops("watch", uploaded["run_id"], "--json").json
-    for started in redriven:
-        wait_for(partial(has_ended, machines, started["executionArn"]), True)
-
-    assert {message["MessageAttributes"]["ERROR_CODE"]["StringValue"] for message in messages} == {
-        "NO_PERMISSIONS"
-    }
-    assert run["status"] == "Quarantined"
-    # Whoever was first: one of these two, or the reconciler.
     same = [arn for arn, value in read_inputs(machines).items() if value["key"] == uploaded["key"]]
+    for execution in same:
+        wait_for(partial(has_ended, machines, execution), True)
+
+    assert [letter["outcome"] for letter in redriven] == ["handed on", "handed on"]
+    assert {letter["error"].split(":")[0] for letter in redriven} == {"NO_PERMISSIONS"}
+    assert (run["status"], run["uploaded_by"]) == ("Quarantined", "alice")
+    # Whoever was first: one of the two, or the reconciler.
     assert [was_validated(machines, arn) for arn in same].count(True) == 1
+    assert letters("--dry-run") == []
+
+
+def test_an_answer_that_was_lost_reaches_its_gate_and_its_release(deployment: Deployment) -> None:
+    states = deployment.client("stepfunctions")
+    known = production(deployment)["model_package"]
+    unknown = f"{known.rsplit('/', 1)[0]}/9999"
+    machine = next(
+        found["stateMachineArn"]
+        for found in states.list_state_machines()["stateMachines"]
+        if found["name"] == "mlops-production-release-iris"
+    )
+    # As Lambda leaves what a function failed on, and as EventBridge leaves what it could not deliver.
+    post_letter(deployment, "staging", package=known, attributes={"ErrorMessage": "it failed"})
+    post_letter(deployment, "production", package=unknown, attributes={"TARGET_ARN": machine})
+
+    answered = deployment.mlops("redrive", "--env", "staging", "--json").json["letters"]
+    released = deployment.mlops("redrive", "--env", "production", "--json").json["letters"]
+
+    assert [letter["outcome"] for letter in answered if known in letter["about"]] == ["handed on"]
+    assert [letter["outcome"] for letter in released if unknown in letter["about"]] == ["handed on"]
+    inputs = read_inputs(states, "mlops-production-release")
+    (execution,) = [arn for arn, given in inputs.items() if given == {"model_package_arn": unknown}]
+    wait_for(partial(has_ended, states, execution), True)
+
+
+def post_letter(
+    deployment: Deployment, environment: str, *, package: str, attributes: dict[str, str]
+) -> None:
+    sqs = deployment.client("sqs")
+    event = {"detail": {"ModelPackageArn": package, "ModelApprovalStatus": "Approved"}}
+    sqs.send_message(
+        QueueUrl=sqs.get_queue_url(QueueName=f"mlops-{environment}-dead-letters")["QueueUrl"],
+        MessageBody=json.dumps(event),
+        MessageAttributes={
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        },
+    )
 
 
 @contextmanager
-def refused_uploads(deployment: Deployment) -> Iterator[str]:
-    """Gives staging's upload rules a target that their role may not start; the ARN of the one they had."""
-    rules = deployment.client("events")
-    names = [rule["Name"] for rule in rules.list_rules(NamePrefix="mlops-staging-upload")["Rules"]]
-    targets = {name: rules.list_targets_by_rule(Rule=name)["Targets"] for name in names}
-    ((machine,),) = {tuple(target["Arn"] for target in found) for found in targets.values()}
-    for name, (target,) in targets.items():
-        rules.put_targets(Rule=name, Targets=[target | {"Arn": f"{machine}-of-nobody"}])
+def refused_uploads(deployment: Deployment) -> Iterator[None]:
+    """Takes from staging's upload rules the permission to start retrainings, and gives it back."""
+    iam = deployment.client("iam")
+    held = {"RoleName": "mlops-staging-upload-iris", "PolicyName": "permissions"}
+    document = iam.get_role_policy(**held)["PolicyDocument"]
+    iam.delete_role_policy(**held)
     try:
-        yield machine
+        yield
     finally:
-        for name, found in targets.items():
-            rules.put_targets(Rule=name, Targets=found)
+        iam.put_role_policy(**held, PolicyDocument=json.dumps(document))
 
 
 def wait_for(read: Callable[[], Any], wanted: Any) -> None:
@@ -167,40 +202,9 @@ def has_ended(machines: Any, execution: str) -> bool:
     return bool(machines.describe_execution(executionArn=execution)["status"] != "RUNNING")
 
 
-def receive_dead_letters(deployment: Deployment, *, count: int) -> list[Any]:
-    """Staging's dead letters, once there are so many; they stay in the queue."""
-    sqs = deployment.client("sqs")
-    url = sqs.get_queue_url(QueueName="mlops-staging-dead-letters")["QueueUrl"]
-    found: dict[str, Any] = {}
-
-    def is_there() -> bool:
-        answer = sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
-        )
-        found.update({message["MessageId"]: message for message in answer.get("Messages", [])})
-        return len(found) >= count
-
-    wait_for(is_there, True)
-    return list(found.values())
-
-
 def alarm_state(deployment: Deployment, name: str) -> str:
     (alarm,) = deployment.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     return str(alarm["StateValue"])
-
-
-def read_upload(message: Any) -> dict[str, Any]:
-    """What the rule would have handed on of the event that the dead letter holds."""
-    detail = json.loads(message["Body"])["detail"]
-    if "object" in detail:
-        place = detail["bucket"]["name"], detail["object"]["key"], detail["object"]["version-id"]
-    else:
-        asked = detail["requestParameters"]
-        place = asked["bucketName"], asked["key"], detail["responseElements"]["x-amz-version-id"]
-    return dict(zip(("bucket", "key", "version_id"), place, strict=True)) | {
-        "uploaded_by": None,
-        "route": "redrive",
-    }
 
 
 def was_validated(machines: Any, execution: str) -> bool:
@@ -209,11 +213,11 @@ def was_validated(machines: Any, execution: str) -> bool:
     return "Validate" in pages.search("events[].stateEnteredEventDetails.name")
 
 
-def read_inputs(machines: Any) -> dict[str, Any]:
-    """The input of each execution of a retraining, by its ARN."""
+def read_inputs(machines: Any, kind: str = "mlops-staging-retraining") -> dict[str, Any]:
+    """The input of each execution of such machines, by its ARN."""
     found: dict[str, Any] = {}
     for machine in machines.list_state_machines()["stateMachines"]:
-        if "-retraining-" in machine["name"]:
+        if machine["name"].startswith(kind):
             pages = machines.get_paginator("list_executions").paginate(
                 stateMachineArn=machine["stateMachineArn"]
             )

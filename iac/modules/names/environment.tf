@@ -22,6 +22,7 @@ locals {
     records_rule       = "${local.prefix}-records"
     catch_up_rule      = "${local.prefix}-catch-up"
     reconciler_rule    = "${local.prefix}-reconciler"
+    redrive            = "${local.prefix}-redrive"
     trail_log_group    = "/aws/cloudtrail/${local.prefix}-audit"
     trail_topic        = "${local.prefix}-audit"
     trail_role         = "${local.prefix}-audit"

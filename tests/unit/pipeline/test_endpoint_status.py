@@ -20,6 +20,7 @@ NAMES = PipelineNames(
     "l",
     "k",
     None,
+    "machine",
     {"iris": ModelNames("mlops-staging-iris", None)},
 )
 DIGEST = "sha256:" + "1" * 64

@@ -15,7 +15,7 @@ from pipeline.runs_table import RunsTable
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 RUN = "iris-0123456789abcdef"
 PACKAGE = "arn:aws:sagemaker:us-east-1:1:model-package/mlops-staging-iris/1"
-NAMES = PipelineNames("staging", "d", "m", "r", "ledger", "key", None, {})
+NAMES = PipelineNames("staging", "d", "m", "r", "ledger", "key", None, "machine", {})
 
 
 class Runs:

@@ -104,6 +104,7 @@ PIPELINE: dict[str, Any] = {
     "ledger_bucket": "l",
     "approval_key_arn": "k",
     "promotes_from": None,
+    "redrive_arn": "arn:machine",
     "models": {
         "iris": {
             "endpoint_name": "mlops-staging-iris",
