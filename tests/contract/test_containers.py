@@ -178,7 +178,8 @@ def trained(aws: LocalAws, name: str) -> dict[str, Any]:
 
 def containers_of(engine: docker.DockerClient, settings: Settings) -> list[Any]:
     label = label_filter(label_of(settings.state_dir))
-    return list(engine.containers.list(all=True, filters={"label": label}))
+    # One that is removed while the list is made is no error.
+    return list(engine.containers.list(all=True, filters={"label": label}, ignore_removed=True))
 
 
 def test_training_runs_without_any_network(
