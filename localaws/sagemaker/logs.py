@@ -6,6 +6,7 @@ import logging
 import queue
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -66,14 +67,14 @@ class LogStream:
         return batch
 
     def _create(self) -> None:
-        for create, arguments in (
-            (self._client.create_log_group, {"logGroupName": self._group}),
-            (self._client.create_log_stream, {"logGroupName": self._group, "logStreamName": self._stream}),
-        ):
-            try:
-                create(**arguments)
-            except self._client.exceptions.ResourceAlreadyExistsException:
-                continue
+        """The group only where it is absent: a role whose group was made for it need not make one."""
+        stream = {"logGroupName": self._group, "logStreamName": self._stream}
+        try:
+            self._client.create_log_stream(**stream)
+        except self._client.exceptions.ResourceNotFoundException:
+            with suppress(self._client.exceptions.ResourceAlreadyExistsException):
+                self._client.create_log_group(logGroupName=self._group)
+            self._client.create_log_stream(**stream)
 
     def _put(self, batch: list[tuple[int, str]]) -> None:
         events = [{"timestamp": at, "message": line} for at, line in batch]

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,15 @@ def ended(aws: LocalAws, name: str) -> dict[str, Any]:
     return dict(wait_until(describe))
 
 
+def read_log(aws: LocalAws, name: str) -> list[str]:
+    logs, group = aws.client("logs"), "/aws/sagemaker/TrainingJobs"
+    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")[
+        "logStreams"
+    ]
+    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
+    return [event["message"] for event in events]
+
+
 def read_model(aws: LocalAws, uri: str) -> dict[str, Any]:
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     body = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
@@ -126,14 +136,23 @@ def test_training_program_sees_nothing_of_the_servers_environment(
 
 def test_training_job_logs_to_cloudwatch_under_its_name(aws: LocalAws, start: Callable[..., str]) -> None:
     name = start(TRAIN)
+
     ended(aws, name)
 
-    logs, group = aws.client("logs"), "/aws/sagemaker/TrainingJobs"
-    (stream,) = logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=f"{name}/algo-1-")[
-        "logStreams"
-    ]
-    events = logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"])["events"]
-    assert [event["message"] for event in events] == ["training on 3 rows"]
+    assert read_log(aws, name) == ["training on 3 rows"]
+
+
+def test_a_role_that_may_make_no_log_group_writes_to_the_one_that_is_there(
+    aws: LocalAws, name: str, start: Callable[..., str]
+) -> None:
+    logs = aws.client("logs")
+    with suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName="/aws/sagemaker/TrainingJobs")
+    role = create_role(aws, name, ["s3:*", "ecr:*", "logs:CreateLogStream", "logs:PutLogEvents"])
+
+    ended(aws, start(TRAIN, role_arn=role))
+
+    assert read_log(aws, name) == ["training on 3 rows"]
 
 
 def test_training_failure_carries_the_programs_own_reason(aws: LocalAws, start: Callable[..., str]) -> None:
