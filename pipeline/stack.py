@@ -49,6 +49,7 @@ from pipeline.progress import TerraformProgress
 from pipeline.settings import ENVIRONMENTS, TARGETS, Environment, Settings, Target
 from pipeline.terraform import Applied, Terraform
 from pipeline.toolchain import Toolchain, terraform_environment
+from pipeline.variables import check_variables
 
 Root = Literal["bootstrap", "core", "environment"]
 # Of each model, the image of each target, by digest.
@@ -185,6 +186,8 @@ def make_plan(
     basis = read_basis(workshop, stack, s3=aws.client("s3"))
     changes = terraform.plan(folder.plan)
     representation = terraform.show_plan(folder.plan)
+    if terraform.var_file:
+        check_variables(representation, terraform.var_file)
     orphans: list[Orphan] = []
     # What is in a network can be found when the network's own id is known: again until there is no more.
     while not preview and (found := find_orphans(aws, representation, account_id=workshop.account_id)):

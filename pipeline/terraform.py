@@ -91,14 +91,23 @@ class Terraform:
         self._run("state rm", *addresses)
 
     def plan(self, out: Path) -> tuple[Change, ...]:
-        """Saves a plan at `out`; what it would change, empty when nothing."""
+        """Saves a plan at `out`; what it would change, empty when nothing.
+
+        Raises: TerraformError where a variable is given that the root does not have: Terraform only warns.
+        """
         changes: list[Change] = []
+        unknown: list[str] = []
         options = {"out": out, "json": IsFlagged, "detailed_exitcode": IsFlagged, "var_file": self.var_file}
         options |= {} if self.lock else {"lock": False}
         # Exit code 2 means changes: a success, told apart from 1 by -detailed-exitcode.
         for line in self._stream("plan", good=(0, 2), **options):
             if line.get("type") == "planned_change":
                 changes.append(_read_change(line["change"]))
+            if line.get("type") == "diagnostic" and "undeclared variable" in line["diagnostic"]["summary"]:
+                unknown.append(_describe_problem(line["diagnostic"]))
+        if unknown:
+            out.unlink(missing_ok=True)
+            raise TerraformError(f"terraform plan in {self.root.name} failed: {'; '.join(unknown)}")
         return tuple(changes)
 
     def show_plan(self, plan: Path) -> dict[str, Any]:

@@ -169,3 +169,9 @@ locals {
     name => coalesce(model.serving.instance_count, try(model.serving.autoscaling.min_instances, null), local.minimum_instances)
   }
 }
+
+# Terraform drops what an object's type does not know; `mlops plan` compares what was given with what was taken.
+output "settings" {
+  description = "Those settings of the .tfvars that are objects, with their defaults."
+  value       = { models = var.models, network = var.network }
+}

@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from iac_copy import IAC, ROOTS, IacCopy
 
+from pipeline.errors import UsageError
+from pipeline.variables import check_variables
+
 REFUSALS = tomllib.loads((IAC / "testing" / "refusals.toml").read_text())
 CASES = [
     pytest.param(
@@ -51,10 +54,11 @@ def variables(tmp_path_factory: pytest.TempPathFactory) -> IacCopy:
     return copy
 
 
-def plan(copy: IacCopy, root: str, given: dict[str, Any], workspace: str = "staging") -> str:
+def plan(copy: IacCopy, root: str, given: dict[str, Any], workspace: str = "staging", *options: str) -> str:
     """What Terraform says."""
     (copy.iac / root / "given.auto.tfvars.json").write_text(json.dumps(GOOD[root] | given))
-    return copy.run(root, "plan", "-input=false", workspace=workspace if root == "environment" else None)
+    workspaces = {"workspace": workspace} if root == "environment" else {}
+    return copy.run(root, "plan", "-input=false", *options, **workspaces)
 
 
 @pytest.mark.terraform
@@ -62,7 +66,17 @@ def plan(copy: IacCopy, root: str, given: dict[str, Any], workspace: str = "stag
 def test_good_input_is_taken(variables: IacCopy, root: str) -> None:
     variables_only = plan(variables, root, {})
 
-    assert "No changes" in variables_only
+    assert ("Changes to Outputs" if root == "environment" else "No changes") in variables_only
+
+
+@pytest.mark.terraform
+def test_a_setting_that_terraform_drops_is_found_in_its_plan(variables: IacCopy) -> None:
+    given = {"models": {"iris": {"serving": {"network_isolaton": False}}}}
+    plan(variables, "environment", given, "staging", "-out=saved.tfplan")
+    shown = variables.run("environment", "show", "-json", "saved.tfplan")
+
+    with pytest.raises(UsageError, match=r"no setting models\.iris\.serving\.network_isolaton"):
+        check_variables(json.loads(shown), variables.iac / "environment" / "given.auto.tfvars.json")
 
 
 @pytest.mark.terraform

@@ -706,6 +706,23 @@ def test_a_preview_takes_nothing_over_that_changes_the_state(
     assert sum(call.startswith("state rm") for call in site.terraform.calls) == forgotten
 
 
+def test_a_setting_that_terraform_dropped_ends_the_plan(site: Site) -> None:
+    put_functions(site.workshop.settings)
+    put_images(site.workshop.settings)
+    variables = site.workshop.settings.checkout / "iac/environment/staging.tfvars"
+    variables.parent.mkdir(parents=True, exist_ok=True)
+    variables.write_text("network = {\n  enable = true\n}\n")
+    settings = {"network": {"enabled": True}}
+    shown = {
+        "variables": {"network": {"value": {"enable": True}}},
+        "planned_values": {"outputs": {"settings": {"value": settings}}},
+    }
+    site.terraform.answer("show", json.dumps(shown))
+
+    with pytest.raises(UsageError, match=r"staging\.tfvars:2: there is no setting network\.enable;"):
+        plan_stack(site.workshop, FakeAws(s3=site.s3).as_aws(), STAGING)
+
+
 def test_a_preview_takes_what_was_built_here(site: Site) -> None:
     put_functions(site.workshop.settings)
     put_images(site.workshop.settings)

@@ -73,6 +73,22 @@ def test_plan_takes_exit_code_two_for_changes(fake_terraform: FakeTerraform, tmp
     assert "-var-file=staging.tfvars" in fake_terraform.calls[0]
 
 
+def test_a_variable_that_the_root_does_not_have_is_refused(
+    fake_terraform: FakeTerraform, tmp_path: Path
+) -> None:
+    warning = {
+        "severity": "warning",
+        "summary": "Value for undeclared variable",
+        "detail": 'The root module does not declare a variable named "ttl_hour".',
+    }
+    fake_terraform.answer_lines("plan", {"type": "diagnostic", "@level": "warn", "diagnostic": warning})
+    plan = tmp_path / "plan.tfplan"
+
+    with pytest.raises(TerraformError, match='does not declare a variable named "ttl_hour"'):
+        adapter(fake_terraform, tmp_path, var_file=Path("staging.tfvars")).plan(plan)
+    assert not plan.exists()
+
+
 def test_apply_gives_exactly_the_saved_plan(fake_terraform: FakeTerraform, tmp_path: Path) -> None:
     adapter(fake_terraform, tmp_path).apply(tmp_path / "plan.tfplan")
 
