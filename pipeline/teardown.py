@@ -57,9 +57,16 @@ def pick_targets(
 
 
 def check_confirmation(targets: Sequence[Stack], confirm: str) -> None:
-    """Production is destroyed only by its name written out."""
-    if any(target.environment == "production" for target in targets) and confirm != "production":
-        raise UsageError("This destroys production and its data. Add `--confirm production` if it is meant.")
+    """Production is destroyed only by its name written out, and so is core with the ledger in it."""
+    if any(target.environment == "production" for target in targets):
+        if confirm != "production":
+            raise UsageError(
+                "This destroys production and its data. Add `--confirm production` if it is meant."
+            )
+    elif CORE in targets and confirm != "core":
+        raise UsageError(
+            "This destroys the ledger, every image and the keys. Add `--confirm core` if it is meant."
+        )
 
 
 def tear_down(workshop: Workshop, aws: Aws, targets: Sequence[Stack]) -> Torn:

@@ -123,7 +123,9 @@ def destroy(
     root: RootArgument = "environment",
     env: Env = "staging",
     everything: Annotated[bool, typer.Option("--all", help="Both environments, core and bootstrap.")] = False,
-    confirm: Annotated[str, typer.Option(help="Must be `production` where production is destroyed.")] = "",
+    confirm: Annotated[
+        str, typer.Option(help="Must be `production` where production is destroyed, `core` for core alone.")
+    ] = "",
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:

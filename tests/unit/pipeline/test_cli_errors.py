@@ -121,6 +121,17 @@ def test_production_is_destroyed_only_by_its_name(
     assert "Add `--confirm production`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("confirmation", [[], ["--confirm", "production"]])
+def test_core_with_its_ledger_is_destroyed_only_by_its_name(
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    confirmation: list[str],
+) -> None:
+    assert run_main(monkeypatch, "destroy", "core", *confirmation) == UsageError.exit_code
+    assert "Add `--confirm core`" in capsys.readouterr().err
+
+
 def test_an_unknown_environment_is_wrong_usage(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_main(monkeypatch, "plan", "--env", "test") == UsageError.exit_code
 
