@@ -68,13 +68,16 @@ class LogStream:
 
     def _create(self) -> None:
         """The group only where it is absent: a role whose group was made for it need not make one."""
-        stream = {"logGroupName": self._group, "logStreamName": self._stream}
         try:
-            self._client.create_log_stream(**stream)
+            self._create_stream()
         except self._client.exceptions.ResourceNotFoundException:
             with suppress(self._client.exceptions.ResourceAlreadyExistsException):
                 self._client.create_log_group(logGroupName=self._group)
-            self._client.create_log_stream(**stream)
+            self._create_stream()
+
+    def _create_stream(self) -> None:
+        with suppress(self._client.exceptions.ResourceAlreadyExistsException):
+            self._client.create_log_stream(logGroupName=self._group, logStreamName=self._stream)
 
     def _put(self, batch: list[tuple[int, str]]) -> None:
         events = [{"timestamp": at, "message": line} for at, line in batch]
