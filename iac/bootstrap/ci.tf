@@ -27,7 +27,7 @@ locals {
   }
 
   # What other commands read: of runs, of images; and what is left after a destroy. Looking for drift reads endpoints and the ledger.
-  not_for_plans = ["Executions", "ModelPackages", "RegistryLogin", "SeeAndStopJobs"]
+  not_for_plans = ["Executions", "ModelPackages", "RedriveDeadLetters", "RegistryLogin", "SeeAndStopJobs"]
 
   # What a refresh reads is what the deployer's statements let it read.
   plan_statements = {

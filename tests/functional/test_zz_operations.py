@@ -178,15 +178,16 @@ def post_letter(
 
 @contextmanager
 def refused_uploads(deployment: Deployment) -> Iterator[None]:
-    """Takes from staging's upload rules the permission to start retrainings, and gives it back."""
-    iam = deployment.client("iam")
-    held = {"RoleName": "mlops-staging-upload-iris", "PolicyName": "permissions"}
-    document = iam.get_role_policy(**held)["PolicyDocument"]
-    iam.delete_role_policy(**held)
+    """Lets EventBridge no longer take on the role of staging's upload rules, and then again."""
+    iam, name = deployment.client("iam"), "mlops-staging-upload-iris"
+    trust = json.dumps(iam.get_role(RoleName=name)["Role"]["AssumeRolePolicyDocument"])
+    iam.update_assume_role_policy(
+        RoleName=name, PolicyDocument=trust.replace("events.amazonaws.com", "states.amazonaws.com")
+    )
     try:
         yield
     finally:
-        iam.put_role_policy(**held, PolicyDocument=json.dumps(document))
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
 
 
 def wait_for(read: Callable[[], Any], wanted: Any) -> None:
