@@ -24,6 +24,7 @@ MAX_LINE_BYTES = 1 << 20
 MAX_SHOWN_CHARACTERS = 80
 MAX_CLASSES = 10_000
 LARGEST_INTEGER = 2**24  # models compute with 32-bit floats; above it, whole numbers begin to share one
+MAX_FIELD_CHARACTERS = 131_072  # more is a quote that is never closed
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # float() also takes "nan", "1_000" and other alphabets' digits; a dataset may hold none of them.
 NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -426,6 +427,8 @@ def _number_check(column: Column) -> ValueCheck:
 def _records(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
     """Each record that is not blank, with the line it begins in."""
     reader = csv.reader(lines, strict=True)
+    # The process's own: whoever else reads CSV in it may have set another.
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
     while True:
         line = reader.line_num + 1
         try:
@@ -443,9 +446,8 @@ def _csv_problem(error: csv.Error, *, line: int) -> Problem:
     if "unexpected end of data" in text:
         return Problem(message="a quote is opened and never closed: the file is cut off", line=line)
     if "field limit" in text:
-        limit = csv.field_size_limit()
-        message = f"a field is longer than {limit:,} characters, or a quote is never closed"
-        return Problem(message=message, line=line, bound=str(limit))
+        message = f"a field is longer than {MAX_FIELD_CHARACTERS:,} characters, or a quote is never closed"
+        return Problem(message=message, line=line, bound=str(MAX_FIELD_CHARACTERS))
     return Problem(message=f"not readable as CSV: {text}", line=line)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import tracemalloc
 from collections.abc import Iterator
@@ -103,6 +104,16 @@ def test_a_bad_dataset_is_refused_with_the_place_and_the_reason(content: bytes, 
     assert not report.accepted
     assert report.reason.startswith(reason)
     assert report.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def test_a_field_is_too_long_whatever_else_reads_csv_in_the_process() -> None:
+    before = csv.field_size_limit(10_000_000)
+    try:
+        report = check(GOOD + b"1,4," + b"x" * 200_000 + b"\n")
+    finally:
+        csv.field_size_limit(before)
+
+    assert report.reason.startswith("line 5: a field is longer than 131,072 characters")
 
 
 def test_a_problem_names_line_column_value_and_bound() -> None:
