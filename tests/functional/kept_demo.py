@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import os
 import subprocess
@@ -64,6 +65,14 @@ class Deployment:
         if not file.exists():
             return {}
         return dict(line.split("=", 1) for line in file.read_text().splitlines() if "=" in line)
+
+    def secrets(self) -> dict[str, bytes]:
+        """What nothing may write down: the variable each command is given, and the keys it works with."""
+        file = configparser.ConfigParser()
+        file.read(self.aws_variables()["AWS_SHARED_CREDENTIALS_FILE"])
+        keys = {f"{name}'s key": file[name]["aws_secret_access_key"].encode() for name in file.sections()}
+        assert keys
+        return {"the planted variable": PLANTED_SECRET.encode(), **keys}
 
     def client(self, service: str, *, profile: str = "admin") -> Any:
         """A boto3 client of the local AWS, as a given profile."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import gzip
 import io
 import json
@@ -11,17 +10,12 @@ from collections.abc import Iterator
 
 import pytest
 from byte_search import find_markers, read_folder
-from kept_demo import PLANTED_SECRET, Deployment
+from kept_demo import Deployment
 
 
 @pytest.fixture(scope="module")
 def secrets(deployment: Deployment) -> dict[str, bytes]:
-    """The variable that every command of the demo was given, and the keys it worked with."""
-    file = configparser.ConfigParser()
-    file.read(deployment.aws_variables()["AWS_SHARED_CREDENTIALS_FILE"])
-    keys = {f"{name}'s key": file[name]["aws_secret_access_key"].encode() for name in file.sections()}
-    assert keys
-    return {"the planted variable": PLANTED_SECRET.encode(), **keys}
+    return deployment.secrets()
 
 
 def objects(deployment: Deployment) -> Iterator[tuple[str, bytes]]:

@@ -8,6 +8,7 @@ runs another commit.
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import sys
@@ -18,7 +19,8 @@ from typing import Any
 
 import boto3
 import pytest
-from kept_demo import AGENTS, ROOT, Deployment
+from byte_search import find_markers
+from kept_demo import AGENTS, PLANTED_SECRET, ROOT, Deployment
 from scratch_repository import Repository, make_repository
 
 sys.path.insert(0, str(ROOT / "tests" / "ci"))
@@ -66,9 +68,24 @@ class Site:
             "MYPY_CACHE_DIR": str(self.folder.parent / "mypy"),
             # An agent without an engine: images are plain processes here.
             "DOCKER_HOST": f"unix://{self.folder}/no-engine",
+            "CI_TOKEN": PLANTED_SECRET,
             **A_PART,
             **aws,
         }
+
+    def secrets(self) -> dict[str, bytes]:
+        """Everybody's keys, the agents' session and the jobs' tokens: no log and no plan may show them."""
+        sessions = configparser.RawConfigParser()
+        sessions.read(self.folder / "aws-config")
+        given = {
+            f"{section}'s {name}": sessions[section][name].encode()
+            for section in sessions.sections()
+            for name in ("aws_secret_access_key", "aws_session_token")
+            if name in sessions[section]
+        }
+        tokens = {file.name: file.read_bytes() for file in self.folder.glob("token-*")}
+        own = {"the agents' key": self.agents_keys["aws_secret_access_key"].encode()}
+        return self.deployment.secrets() | own | given | tokens
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +125,11 @@ def deliver_by_github(site: Site, *, reviewer: str) -> dict[str, Any]:
     outcome: dict[str, Any] = answer["outcomes"][0]
     results = {job["result"] for job in outcome["results"].values()}
     said = "".join(event.get("said", "") for event in outcome["events"])
-    return {"result": "SUCCESS" if results == {"success"} else "FAILURE", "said": said}
+    return {
+        "result": "SUCCESS" if results == {"success"} else "FAILURE",
+        "said": said,
+        "events": outcome["events"],
+    }
 
 
 def deliver_by_jenkins(site: Site, *, reviewer: str) -> dict[str, Any]:
@@ -124,7 +145,7 @@ def deliver_by_jenkins(site: Site, *, reviewer: str) -> dict[str, Any]:
     (answer,) = run_groovy(site.folder, [{"file": str(file), "scenarios": [scenario]}], timeout_s=TIMEOUT_S)
     outcome: dict[str, Any] = answer["outcomes"][0]
     said = "".join(event.get("log", "") for event in outcome["events"])
-    return {"result": outcome["result"], "said": said}
+    return {"result": outcome["result"], "said": said, "events": outcome["events"]}
 
 
 def write_agents_profiles(site: Site) -> Path:
@@ -150,6 +171,7 @@ def write_agents_profiles(site: Site) -> Path:
         config[f"profile {role}"] = {
             "role_arn": f"arn:aws:iam::123456789012:role/{role}",
             "source_profile": "agent",
+            "role_session_name": "jenkins",
             "region": "us-east-1",
         }
     file = site.folder / "aws-config"
@@ -180,6 +202,17 @@ def test_a_commit_is_delivered_to_an_endpoint_that_answers(
     assert status["approved_by"] == "bob"
     assert answer["Body"].read().decode().split() == ["setosa"]
     assert {deployed_commit(deployment, name) for name in ("staging", "production")} == {site.repository.head}
+    assert find_secrets(site, done["events"]) == []
+
+
+def find_secrets(site: Site, events: list[dict[str, Any]]) -> list[str]:
+    """Where a secret stands in what the delivery said, its summaries and its plans, or a credential's id."""
+    said = json.dumps(events).encode()
+    files = [file for file in site.folder.rglob("build/plans/*/*") if file.is_file()]
+    plans = [(str(file), file.read_bytes()) for file in files]
+    assert plans
+    shown = [f"the log: {found.decode()}" for found in re.findall(rb"\bA(?:KIA|SIA)[0-9A-F]{16}\b", said)]
+    return find_markers([("the log", said), *plans], site.secrets()) + shown
 
 
 def deployed_commit(deployment: Deployment, environment: str) -> str:
