@@ -3,13 +3,13 @@
     python benchmarks/exactly_once.py [--uploads 1000] [--most 100] [--seed 0] [--result FILE]
 
 Datasets are put, uploaded in parts, copied and overwritten in a watched bucket of the local AWS. Each is
-reported by 1 to `most` events, of S3's and of CloudTrail's route, late and in any order: most of them by
-one or two, a few by nearly all (Zipf's law, exponent 1.5); a tenth by none at all. Every event starts the
-real retraining state machine with its real functions; training and evaluation are programs of a few
-lines, whose candidates miss a gate, so that the judge is the end. The reconciler passes by every two
-minutes of simulated time. At the end each upload must have one run, judged or superseded by a newer
-version of its key; each judged one a training job and an evaluation job, and each an entry in the ledger,
-and no more. Writes build/bench/exactly_once.json, or FILE.
+reported by 1 to `most` events, of S3's and of CloudTrail's route, late and in any order: most of them by one
+or two, a few by nearly all (Zipf's law, exponent 1.5); a tenth of them by none at all. Every event starts the
+real retraining state machine with its real functions; training and evaluation are programs of a few lines,
+whose candidates miss a gate, so that the judge is the end. The reconciler passes by every two minutes of
+simulated time. At the end each upload must have one run, judged or superseded by a newer version of its key;
+each judged one a training job, an evaluation job and an entry of its dataset in the ledger, and each an entry
+of its end there, and no more. Writes build/bench/exactly_once.json, or FILE.
 
 Time is simulated by turns of two minutes: what belongs into a turn is done, in any order, then its end is
 waited for. How fast the machine is changes nothing in the result.
@@ -190,7 +190,9 @@ def judge(model: Any, uploads: list[Upload]) -> dict[str, Any]:
     superseded = [
         plan for plan in uploads if runs.get(model.run_id(plan.event), {}).get("status") == "Superseded"
     ]
-    ledger = Counter(entry.body["run_id"] for entry in model.stage.ledger())
+    ledger = Counter(
+        (entry.body["run_id"], entry.body["status"] == "Accepted") for entry in model.stage.ledger()
+    )
     sagemaker = model.aws.client("sagemaker")
     training = names(sagemaker, "list_training_jobs", "TrainingJob", model.name)
     processing = names(sagemaker, "list_processing_jobs", "ProcessingJob", model.name)
@@ -203,7 +205,8 @@ def judge(model: Any, uploads: list[Upload]) -> dict[str, Any]:
         "runs of no upload": len(set(runs) - set(expected)),
         "runs without one training job": len(judged ^ set(training)) + len(training) - len(set(training)),
         "runs without one evaluation job": len({f"{name}-eval" for name in judged} ^ set(processing)),
-        "runs without one entry in the ledger": sum(ledger[name] != 1 for name in expected),
+        "runs without one end in the ledger": sum(ledger[name, False] != 1 for name in expected),
+        "runs without one accepted dataset in the ledger": sum(ledger[name, True] != 1 for name in judged),
         "newest versions superseded": sum(plan in newest for plan in superseded),
         "dropped uploads not found in time": len(dropped) - sum(s <= FOUND_LIMIT_S for s in found),
     }

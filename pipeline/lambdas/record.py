@@ -1,4 +1,6 @@
-"""Write down how a run or a release ended: in the run item and in the ledger. Flow: every flow's end."""
+"""Write down how a run or a release ended, or what it passed on its way: in the ledger, and an end in the run
+item. Flow: every flow's end, and after a dataset's and a candidate's judgement.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,8 @@ from pipeline.runs_table import RunsTable, release_attribute
 
 MAX_REASON_CHARACTERS = 1024
 RELEASE_KINDS = ("release", "refusal")
+# Of a dataset or a candidate: its run goes on.
+ACCEPTED = "Accepted"
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
@@ -53,7 +57,7 @@ def record(
         runs.note(run_id, {release_attribute(environment): outcome}, now=now)
         if crowns and end["status"] == "InService":
             runs.crown(end["details"]["release"]["model"], run_id, now=now)
-    elif run_id:
+    elif run_id and end["status"] != ACCEPTED:
         runs.move(run_id, end["status"], facts={"reason": reason}, now=now)
     body = {
         "environment": environment,

@@ -53,6 +53,8 @@ def test_a_dataset_becomes_an_approved_endpoint(make_model: Callable[..., Model]
     assert json.loads(answer["Body"].read()) == {"predictions": [{"label": "cat"}]}
     entries = [entry for entry in model.stage.ledger() if entry.body["run_id"] == run["run_id"]]
     assert [(entry.kind, entry.body["environment"], entry.body["status"]) for entry in entries] == [
+        ("dataset", "staging", "Accepted"),
+        ("evaluation", "staging", "Accepted"),
         ("release", "staging", "InService"),
         ("approval", "staging", "Approved"),
         ("release", "production", "InService"),

@@ -130,6 +130,16 @@ def test_a_failed_run_is_recorded_with_its_reason(desk: Desk) -> None:
     assert (entry.kind, entry.body["run_id"], entry.body["reason"]) == ("run", RUN, answer["reason"])
 
 
+@pytest.mark.parametrize("kind", ["dataset", "evaluation"])
+def test_what_passed_is_in_the_ledger_and_its_run_goes_on(desk: Desk, kind: str) -> None:
+    desk.record({"kind": kind, "status": "Accepted", "details": {"dataset_sha256": "d"}})
+
+    (entry,) = desk.ledger.entries()
+    assert (entry.kind, entry.body["status"], entry.body["run_id"]) == (kind, "Accepted", RUN)
+    assert entry.body["details"] == {"dataset_sha256": "d"}
+    assert desk.runs.get(RUN)["status"] == "Running"
+
+
 def test_recording_twice_leaves_one_entry(desk: Desk) -> None:
     end = {"kind": "dataset", "status": "Quarantined", "reason": "line 2", "details": {"key": "a.csv"}}
 
