@@ -13,7 +13,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -59,23 +60,46 @@ def run_limited(work: Callable[[], None], limits: Limits, *, size_bytes: int) ->
     """
     reader, writer = os.pipe()
     parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _live(work, limits, size_bytes=size_bytes, reason_to=writer, parent=parent)
+    pid = 0
     try:
+        with _held_back(signal.SIGTERM, signal.SIGINT):
+            pid = os.fork()
+            if pid == 0:
+                _live(work, limits, size_bytes=size_bytes, reason_to=writer, parent=parent)
         os.close(writer)
         with os.fdopen(reader, "rb") as stream:
             reason = stream.read().decode("utf-8", errors="replace")
         status = os.waitpid(pid, 0)[1]
     except BaseException:  # such as the SystemExit that a handler of SIGTERM raises
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+        if pid:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
         raise
     code = os.waitstatus_to_exitcode(status)
     if code == 0:
         return
     raise ArtefactError(reason or f"Trying out the model ended with {_ending(code, limits)}.")
+
+
+@contextlib.contextmanager
+def _held_back(*numbers: signal.Signals) -> Iterator[None]:
+    """Has signals that come meanwhile handled at the end.
+
+    Where Python forks it runs hooks of its own, and swallows what a handler raises among them.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no handler runs in any other
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _try_out(artefact: Artefact) -> None:

@@ -291,6 +291,18 @@ def test_a_child_ends_with_its_parent(number: int) -> None:
         raise
 
 
+def test_a_signal_among_the_hooks_of_a_fork_is_not_lost() -> None:
+    hook = "os.register_at_fork(after_in_parent=lambda: os.kill(os.getpid(), signal.SIGTERM))"
+    begin, call = PARENT.split("run_limited(", 1)
+
+    parent = subprocess.run(
+        [sys.executable, "-c", f"{begin}{hook}\nrun_limited({call}"], capture_output=True, timeout=60
+    )
+
+    assert parent.returncode == 0
+    assert parent.stderr == b""
+
+
 def test_a_child_leaves_no_file(tmp_path: Path) -> None:
     file = tmp_path / "left"
 
