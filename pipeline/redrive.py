@@ -7,7 +7,7 @@ that nobody starts a retraining with an uploader's name of their choice. This as
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,16 +34,30 @@ class DeadLetter:
     reason: str
 
 
-def redrive(states: Any, machine_arn: str, *, dry_run: bool, every_s: float = 1.0) -> Iterator[DeadLetter]:
-    """All dead letters, ten at a time until none is there; of a dry run the first ten, which stay.
+def redrive(states: Any, machine_arn: str, *, dry_run: bool, every_s: float = 1.0) -> list[DeadLetter]:
+    """All dead letters, ten at a time until none is new; of a dry run the first ten, which stay.
 
+    What was left is there again after ten minutes. It is told of once, as it ended last, and does not keep
+    this going.
     Raises: RunError when the state machine itself fails. What it had not handed on is in the queue still.
     """
-    while letters := _ask(states, machine_arn, dry_run=dry_run, every_s=every_s):
-        for letter in letters:
-            yield parse_letter(letter)
-        if dry_run:
-            return
+    told: dict[str, DeadLetter] = {}
+    while letters := _ask_next(states, machine_arn, told, dry_run=dry_run, every_s=every_s):
+        is_any_new = any(letter.message_id not in told for letter in letters)
+        told.update((letter.message_id, letter) for letter in letters)
+        if dry_run or not is_any_new:
+            break
+    return list(told.values())
+
+
+def _ask_next(
+    states: Any, machine_arn: str, told: Mapping[str, DeadLetter], *, dry_run: bool, every_s: float
+) -> list[DeadLetter]:
+    try:
+        return [parse_letter(one) for one in _ask(states, machine_arn, dry_run=dry_run, every_s=every_s)]
+    except RunError as error:
+        done = "; ".join(f"{letter.outcome}: {letter.about}" for letter in told.values())
+        raise RunError(f"{error} Before that: {done}." if done else str(error)) from error
 
 
 def _ask(states: Any, machine_arn: str, *, dry_run: bool, every_s: float) -> list[dict[str, Any]]:
@@ -74,11 +88,20 @@ def parse_letter(letter: Mapping[str, Any]) -> DeadLetter:
     message = letter["message"]
     return DeadLetter(
         message_id=message["MessageId"],
-        about=describe_event(json.loads(message["Body"])),
+        about=describe_body(message["Body"]),
         error=describe_error(message.get("MessageAttributes", {})),
         outcome=letter["outcome"],
         reason=letter["reason"],
     )
+
+
+def describe_body(body: str) -> str:
+    """What the event is about; of a letter that is none, how it begins."""
+    try:
+        event = json.loads(body)
+    except ValueError:
+        event = None
+    return describe_event(event) if isinstance(event, dict) else f"no event: {body[:80]!r}"
 
 
 def describe_event(event: Mapping[str, Any]) -> str:

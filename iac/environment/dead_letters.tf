@@ -41,6 +41,7 @@ module "redrive" {
   }
   state_machine_arns       = [for machine in local.retrains ? module.retraining : module.release : machine.state_machine_arn]
   answer_gate_function_arn = local.retrains ? module.functions.arns["answer_gate"] : null
+  note_plans_function_arn  = local.retrains ? module.functions.arns["note_plans"] : null
   kms_key_arn              = local.core.data_kms_key_arn
   log_retention_days       = var.log_retention_days
 }

@@ -127,7 +127,7 @@ def redrive(env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
     """
     desk = Desk(as_json=as_json)
     machine = desk.names(env).redrive_arn
-    letters = list(hand_on(desk.aws.client("stepfunctions"), machine, dry_run=dry_run))
+    letters = hand_on(desk.aws.client("stepfunctions"), machine, dry_run=dry_run)
     table = Table("about", "was not delivered", "outcome", "reason")
     for letter in letters:
         table.add_row(letter.about, letter.error, letter.outcome, letter.reason)

@@ -11,6 +11,7 @@ resource "aws_sfn_state_machine" "this" {
     environment              = var.environment
     queue_url                = var.queue.url
     answer_gate_function_arn = coalesce(var.answer_gate_function_arn, "none")
+    note_plans_function_arn  = coalesce(var.note_plans_function_arn, "none")
   })
   logging_configuration {
     level                  = "ALL"

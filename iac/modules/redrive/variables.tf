@@ -38,6 +38,12 @@ variable "answer_gate_function_arn" {
   default     = null
 }
 
+variable "note_plans_function_arn" {
+  description = "ARN of the function that enters records of plans, which a schedule calls as well as events do; null where there is none."
+  type        = string
+  default     = null
+}
+
 variable "kms_key_arn" {
   description = "ARN of the key that encrypts the queue and the logs."
   type        = string

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import RunError
-from pipeline.redrive import describe_error, describe_event, redrive
+from pipeline.redrive import describe_body, describe_error, describe_event, redrive
 
 
 class Machine:
@@ -30,17 +30,51 @@ def ended(*letters: dict[str, Any]) -> dict[str, Any]:
     return {"status": "SUCCEEDED", "output": json.dumps({"letters": letters})}
 
 
-def letter(outcome: str) -> dict[str, Any]:
-    return {"message": {"MessageId": "1", "Body": "{}"}, "outcome": outcome, "reason": ""}
+def letter(outcome: str, message_id: str = "1") -> dict[str, Any]:
+    return {"message": {"MessageId": message_id, "Body": "{}"}, "outcome": outcome, "reason": ""}
 
 
 def test_it_asks_again_until_no_letter_is_there() -> None:
-    machine = Machine(ended(letter("handed on"), letter("left")), ended(letter("dropped")), ended())
+    machine = Machine(
+        ended(letter("handed on", "1"), letter("left", "2")), ended(letter("dropped", "3")), ended()
+    )
 
-    letters = list(redrive(machine, "machine", dry_run=False, every_s=0))
+    letters = redrive(machine, "machine", dry_run=False, every_s=0)
 
     assert [one.outcome for one in letters] == ["handed on", "left", "dropped"]
     assert machine.inputs == [{"dry_run": False}] * 3
+
+
+def test_what_was_left_and_is_there_again_does_not_keep_it_going() -> None:
+    left = ended(letter("left", "2"))
+    machine = Machine(ended(letter("handed on", "1"), letter("left", "2")), left, left)
+
+    letters = redrive(machine, "machine", dry_run=False, every_s=0)
+
+    assert [(one.message_id, one.outcome) for one in letters] == [("1", "handed on"), ("2", "left")]
+    assert len(machine.inputs) == 2
+
+
+def test_what_was_left_and_is_handed_on_later_is_told_of_once() -> None:
+    machine = Machine(
+        ended(letter("left", "1")), ended(letter("handed on", "1"), letter("handed on", "2")), ended()
+    )
+
+    letters = redrive(machine, "machine", dry_run=False, every_s=0)
+
+    assert [(one.message_id, one.outcome) for one in letters] == [("1", "handed on"), ("2", "handed on")]
+
+
+def test_a_later_failure_tells_what_was_done_before_it() -> None:
+    failed = {"status": "FAILED", "error": "NotReceived", "cause": "no permission"}
+    machine = Machine(ended(letter("handed on", "1"), letter("left", "2")), failed)
+
+    with pytest.raises(
+        RunError,
+        match=r"execution-2 ended as FAILED: .* Before that: handed on: a schedule's round; "
+        r"left: a schedule's round\.$",
+    ):
+        redrive(machine, "machine", dry_run=False, every_s=0)
 
 
 def test_a_dry_run_asks_once() -> None:
@@ -54,14 +88,14 @@ def test_a_machine_that_fails_is_told_with_its_cause() -> None:
     machine = Machine({"status": "FAILED", "error": "NotReceived", "cause": "no permission"})
 
     with pytest.raises(RunError, match=r"execution-1 ended as FAILED: NotReceived: no permission"):
-        list(redrive(machine, "machine", dry_run=False, every_s=0))
+        redrive(machine, "machine", dry_run=False, every_s=0)
 
 
 def test_a_machine_that_does_not_end_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.redrive.PATIENCE_S", 0)
 
     with pytest.raises(RunError, match="execution-1 has not ended"):
-        list(redrive(Machine({"status": "RUNNING"}), "machine", dry_run=False, every_s=0))
+        redrive(Machine({"status": "RUNNING"}), "machine", dry_run=False, every_s=0)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +119,11 @@ def test_a_machine_that_does_not_end_is_not_waited_for_without_end(monkeypatch: 
 )
 def test_a_letter_says_what_it_is_about(event: dict[str, Any], said: str) -> None:
     assert describe_event(event) == said
+
+
+@pytest.mark.parametrize("body", ["it is no JSON", "5", '["a", "list"]'])
+def test_a_letter_that_is_no_event_shows_how_it_begins(body: str) -> None:
+    assert describe_body(body) == f"no event: {body!r}"
 
 
 @pytest.mark.parametrize(

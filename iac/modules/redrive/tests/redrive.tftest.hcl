@@ -28,6 +28,19 @@ run "a_letter_is_deleted_only_after_it_was_handed_on" {
   }
 }
 
+run "only_what_is_recognised_is_dropped" {
+  command = plan
+
+  assert {
+    condition = (
+      jsondecode(aws_sfn_state_machine.this.definition).States.Letters.ItemProcessor.States.WhatIsIt.Default == "Unknown" &&
+      alltrue([for state in ["Unknown", "NotReadable"] :
+      jsondecode(aws_sfn_state_machine.this.definition).States.Letters.ItemProcessor.States[state].Next == "Leave"])
+    )
+    error_message = "A letter that nobody recognises must stay in the queue."
+  }
+}
+
 run "nothing_to_start_is_refused" {
   command = plan
 
