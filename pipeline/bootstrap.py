@@ -6,6 +6,7 @@ It runs from a copy under the build folder, because switching its backend needs 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from pipeline.aws import Aws
-from pipeline.errors import TerraformError
+from pipeline.errors import TerraformError, UsageError
 from pipeline.plans import Manifest, claim_plan, clear_plan, utc_now
 from pipeline.policy import check_verdict
 from pipeline.progress import TerraformProgress
@@ -33,28 +34,47 @@ from pipeline.stack import (
 from pipeline.terraform import Applied, Terraform
 
 _OVERRIDE = "backend_override.tf.json"
+# As iac/bootstrap/variables.tf has it.
+_PRINCIPAL = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:(user|role)/[^*?]+")
 
 
 @dataclass(frozen=True)
 class Holders:
-    """Who may take on the roles that act for everybody: IAM users and roles, and one repository's CI."""
+    """Who may take on the roles that bootstrap makes: IAM users and roles, and one repository's CI."""
 
     deployers: tuple[str, ...]
+    approvers: tuple[str, ...]
+    data_scientists: tuple[str, ...]
     github_repository: str | None = None
     jenkins_agents: tuple[str, ...] = ()
 
     def variables(self, *, account_id: str) -> dict[str, str]:
-        """The root's variables; `user/NAME` and `role/NAME` stand for those of this account."""
+        """The root's variables. Raises: UsageError for what is neither user nor role."""
         given = {
-            variable: json.dumps(
-                [name if name.startswith("arn:") else f"arn:aws:iam::{account_id}:{name}" for name in names]
-            )
+            variable: json.dumps([principal_arn(name, account_id=account_id) for name in names])
             for variable, names in (
+                ("approver_principals", self.approvers),
+                ("data_scientist_principals", self.data_scientists),
                 ("deployer_principals", self.deployers),
                 ("jenkins_principals", self.jenkins_agents),
             )
         }
         return given | ({"github_repository": self.github_repository} if self.github_repository else {})
+
+
+def principal_arn(name: str, *, account_id: str) -> str:
+    """A user's or role's ARN; `user/NAME` and `role/NAME` are those of this account.
+
+    Raises: UsageError for anything else, a whole account or a pattern among it.
+    """
+    arn = name if name.startswith("arn:") else f"arn:aws:iam::{account_id}:{name}"
+    if not _PRINCIPAL.fullmatch(arn):
+        raise UsageError(
+            f"{name!r} names no IAM user or role: give user/NAME, role/NAME or its ARN, without wildcards. "
+            "Who comes by IAM Identity Center is role/aws-reserved/sso.amazonaws.com/…; "
+            "`aws iam list-roles` and `aws iam list-users` have all."
+        )
+    return arn
 
 
 def run_bootstrap(
@@ -88,7 +108,8 @@ def run_bootstrap(
 def destroy_bootstrap(workshop: Workshop, s3: Any, *, empty_bucket: Callable[[str], object]) -> Applied:
     """Takes the state back to disk, empties the buckets, then destroys them and the roles."""
     # Destroying wants a value for every variable, and uses the state's.
-    copy = make_copy(workshop, s3, Holders(("user/nobody",)))
+    nobody = ("user/nobody",)
+    copy = make_copy(workshop, s3, Holders(nobody, nobody, nobody))
     terraform = copy.open_local() if copy.is_local else copy.move_to_disk()
     for bucket in (copy.bucket, terraform.output().get("access_logs_bucket")):
         if bucket and bucket_exists(s3, bucket):

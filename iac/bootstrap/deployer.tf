@@ -4,15 +4,7 @@ resource "aws_iam_role" "deployer" {
   name                 = module.names.account.deployer_role
   description          = "Plans and applies the infrastructure of ${var.project} and operates it."
   max_session_duration = 3600
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "Deployers"
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { AWS = sort(var.deployer_principals) }
-    }]
-  })
+  assume_role_policy   = jsonencode({ Version = "2012-10-17", Statement = local.person_trust.deployer })
 }
 
 resource "aws_iam_policy" "deployer" {

@@ -1,21 +1,36 @@
-# The two roles that people take on. A session must bear the name of the user who opened it: the name that the pipeline
-# records as author or approver cannot be chosen.
+# The roles that people take on, and who may: each by name, never a whole account. A session must bear the name of the user, or
+# of the role's session, who opened it: the name that the pipeline records as author or approver cannot be chosen.
 locals {
-  person_trust = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Sid       = "SessionBearsTheUsersName"
-      Effect    = "Allow"
-      Action    = "sts:AssumeRole"
-      Principal = { AWS = local.account_principal }
-      Condition = { StringEquals = { "sts:RoleSessionName" = "$${aws:username}" } }
-    }]
-  })
+  person_trust = {
+    for role, principals in {
+      approver       = var.approver_principals
+      data_scientist = var.data_scientist_principals
+      deployer       = var.deployer_principals
+      } : role => [
+      for statement in [
+        {
+          Sid       = "UsersUnderTheirOwnName"
+          Effect    = "Allow"
+          Action    = "sts:AssumeRole"
+          Principal = { AWS = [for arn in sort(principals) : arn if strcontains(arn, ":user/")] }
+          Condition = { StringEquals = { "sts:RoleSessionName" = "$${aws:username}" } }
+        },
+        {
+          # The user's id of a role's session is <role's id>:<session's name>, and no session's name has a colon.
+          Sid       = "RolesUnderTheirSessionsName"
+          Effect    = "Allow"
+          Action    = "sts:AssumeRole"
+          Principal = { AWS = [for arn in sort(principals) : arn if strcontains(arn, ":role/")] }
+          Condition = { StringLike = { "aws:userid" = "*:$${sts:RoleSessionName}" } }
+        },
+      ] : statement if length(statement.Principal.AWS) > 0
+    ]
+  }
 
   # Retraining in CI uploads what is in the repository; the job names its session after whom it acts for.
   data_scientist_trust = jsonencode({
     Version = "2012-10-17"
-    Statement = concat(jsondecode(local.person_trust).Statement, local.jenkins_trust, [
+    Statement = concat(local.person_trust.data_scientist, local.jenkins_trust, [
       for provider in aws_iam_openid_connect_provider.github[*].arn : {
         Sid       = "RetrainingJobsOfTheRepository"
         Effect    = "Allow"
@@ -177,7 +192,7 @@ resource "aws_iam_role" "approver" {
   name                 = module.names.account.approver_role
   description          = "Reads the evidence of a run and approves or rejects its model."
   max_session_duration = 3600
-  assume_role_policy   = local.person_trust
+  assume_role_policy   = jsonencode({ Version = "2012-10-17", Statement = local.person_trust.approver })
 }
 
 resource "aws_iam_role_policy" "approver" {

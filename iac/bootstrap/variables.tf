@@ -4,8 +4,26 @@ variable "project" {
   default     = "mlops"
 }
 
+variable "approver_principals" {
+  description = "ARNs of the users and roles that may take on the approver's role, a role's sessions under their own name. Nobody by default, and never a whole account."
+  type        = set(string)
+  validation {
+    condition     = length(var.approver_principals) > 0 && alltrue([for arn in var.approver_principals : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(user|role)/[^*?]+$", arn))])
+    error_message = "approver_principals must name at least one user or role by its ARN, without wildcards."
+  }
+}
+
+variable "data_scientist_principals" {
+  description = "ARNs of the users and roles that may take on the data scientist's role, a role's sessions under their own name. Nobody by default, and never a whole account."
+  type        = set(string)
+  validation {
+    condition     = length(var.data_scientist_principals) > 0 && alltrue([for arn in var.data_scientist_principals : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(user|role)/[^*?]+$", arn))])
+    error_message = "data_scientist_principals must name at least one user or role by its ARN, without wildcards."
+  }
+}
+
 variable "deployer_principals" {
-  description = "ARNs of the users and roles that may take on the deployer role. Nobody by default, and never a whole account."
+  description = "ARNs of the users and roles that may take on the deployer's role, a role's sessions under their own name. Nobody by default, and never a whole account."
   type        = set(string)
   validation {
     condition     = length(var.deployer_principals) > 0 && alltrue([for arn in var.deployer_principals : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:(user|role)/[^*?]+$", arn))])

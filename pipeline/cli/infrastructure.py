@@ -38,6 +38,10 @@ def bootstrap(
         list[str],
         typer.Option(help="Who may take on the deployer role: user/NAME, role/NAME or an ARN. Repeatable."),
     ],
+    approver: Annotated[list[str], typer.Option(help="Who may take on the approver's, likewise. Repeatable.")],
+    data_scientist: Annotated[
+        list[str], typer.Option(help="Who may take on the data scientist's, likewise. Repeatable.")
+    ],
     github_repository: Annotated[
         str | None, typer.Option(help="OWNER/NAME whose GitHub Actions may plan and apply; none by default.")
     ] = None,
@@ -51,10 +55,18 @@ def bootstrap(
 ) -> None:
     """Make the state bucket, the roles of people and CI, their boundary and the approval key.
 
-    Needs an administrator; run once per account, and again when somebody else is to deploy.
+    Needs an administrator; run once per account, and again, naming everybody, when somebody comes or goes.
+    Nobody but those named may take on a role, and only under their own name: a user under the user's, a
+    role's session under the session's.
     """
     desk = Desk(as_json=as_json)
-    holders = bootstrap_root.Holders(tuple(deployer), github_repository, tuple(jenkins_agent or ()))
+    holders = bootstrap_root.Holders(
+        tuple(deployer),
+        tuple(approver),
+        tuple(data_scientist),
+        github_repository=github_repository,
+        jenkins_agents=tuple(jenkins_agent or ()),
+    )
     manifest = bootstrap_root.run_bootstrap(
         desk.workshop, desk.aws, holders, apply=not dry_run, accepted=accept or ()
     )

@@ -14,8 +14,8 @@ from pipeline.evidence import render_evidence
 from pipeline.settings import ENVIRONMENTS, Settings
 
 Runtime = Literal["auto", "container", "process"]
-# The IAM user behind the local AWS's profile `deployer`.
-DEPLOYER = "user/carol"
+# The IAM users behind the local AWS's profiles `deployer`, `approver` and `uploader`.
+PEOPLE = ("--deployer", "user/carol", "--approver", "user/bob", "--data-scientist", "user/alice")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def bootstrap_and_build(journey: Journey) -> None:
     if journey.facts.runtime == "process":
         engine = "none"
     _, built = journey.shell.run_together(
-        [Command(("bootstrap", "--deployer", DEPLOYER)), Command(("build", "--engine", engine))]
+        [Command(("bootstrap", *PEOPLE)), Command(("build", "--engine", engine))]
     )
     engines = {image["engine"] for image in built["images"]}
     journey.facts.engine = ", ".join(sorted(engines))

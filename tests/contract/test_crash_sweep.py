@@ -24,7 +24,8 @@ from terraform_account import Account, kill_with_terraform
 pytestmark = pytest.mark.terraform
 
 PROJECT = "wreck"
-BOOTSTRAP = ("bootstrap", "--deployer", "user/carol")
+PEOPLE = ("--deployer", "user/carol", "--approver", "user/olga", "--data-scientist", "user/alice")
+BOOTSTRAP = ("bootstrap", *PEOPLE)
 STATES = {
     "bootstrap": "bootstrap/terraform.tfstate",
     "core": "core/terraform.tfstate",

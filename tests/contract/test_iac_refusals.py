@@ -27,7 +27,10 @@ CASES = [
 ]
 IMAGE = f"registry.example/mlops-iris@sha256:{'a' * 64}"
 GOOD: dict[str, dict[str, Any]] = {
-    "bootstrap": {"deployer_principals": ["arn:aws:iam::123456789012:user/carol"]},
+    "bootstrap": {
+        f"{role}_principals": [f"arn:aws:iam::123456789012:user/{name}"]
+        for role, name in {"approver": "bob", "data_scientist": "alice", "deployer": "carol"}.items()
+    },
     "core": {"models": ["iris"]},
     "environment": {
         "environment": "staging",

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from iam_proof import Record, parse_roles, read_calls, read_policies
-from kept_demo import AGENTS, PLANTED_SECRET, REPOSITORY, ROOT, Deployment
+from kept_demo import AGENTS, PEOPLE, PLANTED_SECRET, REPOSITORY, ROOT, Deployment
 from ports import free_port
 from scratch_repository import copy_files, link_tools
 
@@ -65,7 +65,7 @@ def may_take_on(*roles: str) -> str:
 def ci(deployment: Deployment, agents_keys: dict[str, str]) -> dict[str, str]:
     """The CI roles, made by a bootstrap that is run again: their ARNs by name."""
     front_ends = ("--github-repository", REPOSITORY, "--jenkins-agent", f"role/{AGENTS}")
-    made = deployment.mlops("bootstrap", "--deployer", "user/carol", *front_ends, "--json", profile="admin")
+    made = deployment.mlops("bootstrap", *PEOPLE, *front_ends, "--json", profile="admin")
     assert made.exit_code == 0, made.stderr
     roles = deployment.client("iam").list_roles()["Roles"]
     return {role["RoleName"]: role["Arn"] for role in roles if "-ci-" in role["RoleName"]}

@@ -21,6 +21,8 @@ PLANTED_SECRET = "planted-7f3b9d2c51e84a06"
 # The repository at GitHub, and the role of the agents of Jenkins, that may take on CI's roles.
 REPOSITORY = "example/mlops"
 AGENTS = "jenkins-agents"
+# As the demo's bootstrap names them.
+PEOPLE = ("--deployer", "user/carol", "--approver", "user/bob", "--data-scientist", "user/alice")
 SAMPLE_HEADER, *SAMPLE_ROWS = (ROOT / "model_src/models/iris/train.csv").read_text().splitlines()
 
 

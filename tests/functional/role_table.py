@@ -46,22 +46,20 @@ def _taken_on_by(trust: Mapping[str, Any]) -> str:
 
 
 def _taken_on_by_statement(statement: Mapping[str, Any]) -> str:
-    by_statement = {
+    by_sid = {
         "PullRequestsOfTheRepository": "pull requests of its own branches",
         "AgentsOfJenkins": "the named agents of Jenkins",
+        "UsersUnderTheirOwnName": "the named users, under their own name",
+        "RolesUnderTheirSessionsName": "sessions of the named roles, under the session's name",
     }
-    if statement.get("Sid") in by_statement:
-        return by_statement[statement["Sid"]]
+    if statement.get("Sid") in by_sid:
+        return by_sid[statement["Sid"]]
     (kind, principal) = next(iter(statement["Principal"].items()))
     if kind == "Service":
         return f"{principal.partition('.')[0]}"
     if kind == "Federated":
         return "jobs of the GitHub repository's environments"
-    return (
-        "who may by a policy of their own, under their user's name"
-        if "root" in principal
-        else "the named deployers"
-    )
+    raise ValueError(f"The table has no words for {statement}.")
 
 
 def _words(sid: str) -> str:

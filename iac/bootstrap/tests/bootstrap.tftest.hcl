@@ -3,7 +3,9 @@ mock_provider "aws" {
 }
 
 variables {
-  deployer_principals = ["arn:aws:iam::123456789012:user/carol"]
+  approver_principals       = ["arn:aws:iam::123456789012:user/bob"]
+  data_scientist_principals = ["arn:aws:iam::123456789012:user/alice"]
+  deployer_principals       = ["arn:aws:iam::123456789012:user/carol"]
 }
 
 run "a_role_needs_the_boundary_to_be_made" {
@@ -142,35 +144,71 @@ run "plans_are_short_lived" {
   expect_failures = [var.plans_expiry_days]
 }
 
-run "nobody_by_default" {
+run "a_role_is_nobodys" {
   command = plan
 
   variables {
-    deployer_principals = []
+    approver_principals       = []
+    data_scientist_principals = []
+    deployer_principals       = []
   }
 
-  expect_failures = [var.deployer_principals]
+  expect_failures = [var.approver_principals, var.data_scientist_principals, var.deployer_principals]
 }
 
 run "a_whole_account_is_refused" {
   command = plan
 
   variables {
-    deployer_principals = ["arn:aws:iam::123456789012:root"]
+    approver_principals       = ["arn:aws:iam::123456789012:root"]
+    data_scientist_principals = ["123456789012"]
+    deployer_principals       = ["arn:aws:iam::123456789012:role/*"]
   }
 
-  expect_failures = [var.deployer_principals]
+  expect_failures = [var.approver_principals, var.data_scientist_principals, var.deployer_principals]
 }
 
 run "a_person_bears_the_users_name" {
   command = plan
 
   assert {
-    condition = alltrue([
-      for role in [aws_iam_role.approver, aws_iam_role.data_scientist] :
-      jsondecode(role.assume_role_policy).Statement[0].Condition.StringEquals["sts:RoleSessionName"] == "$${aws:username}"
-    ])
+    condition = {
+      for role in [aws_iam_role.approver, aws_iam_role.data_scientist, aws_iam_role.deployer] :
+      role.name => jsondecode(role.assume_role_policy).Statement
+      } == {
+      for role, name in { mlops-approver = "bob", mlops-data-scientist = "alice", mlops-deployer = "carol" } : role => [{
+        Sid       = "UsersUnderTheirOwnName"
+        Effect    = "Allow"
+        Action    = "sts:AssumeRole"
+        Principal = { AWS = ["arn:aws:iam::123456789012:user/${name}"] }
+        Condition = { StringEquals = { "sts:RoleSessionName" = "$${aws:username}" } }
+      }]
+    }
     error_message = "A session whose name can be chosen could approve its own work."
+  }
+}
+
+run "a_person_who_comes_by_a_role_keeps_the_name" {
+  command = plan
+
+  variables {
+    approver_principals = [
+      "arn:aws:iam::123456789012:role/aws-reserved/sso.amazonaws.com/eu-central-1/AWSReservedSSO_Approvers_0123456789abcdef",
+      "arn:aws:iam::123456789012:user/bob",
+    ]
+  }
+
+  assert {
+    condition = [
+      for statement in jsondecode(aws_iam_role.approver.assume_role_policy).Statement : {
+        who   = [for arn in statement.Principal.AWS : reverse(split("/", arn))[0]]
+        under = statement.Condition
+      }
+      ] == [
+      { who = ["bob"], under = { StringEquals = { "sts:RoleSessionName" = "$${aws:username}" } } },
+      { who = ["AWSReservedSSO_Approvers_0123456789abcdef"], under = { StringLike = { "aws:userid" = "*:$${sts:RoleSessionName}" } } },
+    ]
+    error_message = "Who comes by a role, from IAM Identity Center for example, must keep that session's name."
   }
 }
 
