@@ -38,7 +38,9 @@ def bootstrap(
         list[str],
         typer.Option(help="Who may take on the deployer role: user/NAME, role/NAME or an ARN. Repeatable."),
     ],
-    approver: Annotated[list[str], typer.Option(help="Who may take on the approver's, likewise. Repeatable.")],
+    approver: Annotated[
+        list[str], typer.Option(help="Who may take on the approver's, likewise. Repeatable.")
+    ],
     data_scientist: Annotated[
         list[str], typer.Option(help="Who may take on the data scientist's, likewise. Repeatable.")
     ],

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.terraform
 
 PROJECT, AGENT = "fresh", "fresh-agent"
 # IAM Identity Center's role of a permission set, and a user, both named as approvers.
-SSO_FOLDER, SSO_ROLE = "aws-reserved/sso.amazonaws.com/eu-central-1", "AWSReservedSSO_Approvers_0123456789abcdef"
+SSO_FOLDER = "aws-reserved/sso.amazonaws.com/eu-central-1"
+SSO_ROLE = "AWSReservedSSO_Approvers_0123456789abcdef"
 APPROVER = f"{PROJECT}-olga"
 PEOPLE = (
     *("--deployer", "user/carol", "--data-scientist", "user/alice"),

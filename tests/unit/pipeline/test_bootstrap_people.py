@@ -26,7 +26,7 @@ def test_a_short_name_is_of_this_account(name: str, arn: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["bob", "root", "user/", "role/*", "group/approvers", "arn:aws:iam::123456789012:root", "arn:aws:s3:::bob"],
+    ["bob", "root", "user/", "role/*", "group/all", "arn:aws:iam::123456789012:root", "arn:aws:s3:::bob"],
 )
 def test_what_is_neither_user_nor_role_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match=r"names no IAM user or role: give user/NAME, role/NAME or its ARN"):
