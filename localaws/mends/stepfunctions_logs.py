@@ -43,7 +43,7 @@ def is_wanted(level: str, event_type: str) -> bool:
     """Whether a log level includes an event."""
     if level == "FATAL":
         return event_type in EXECUTION_ENDINGS
-    return level == "ALL" or (level == "ERROR" and event_type.endswith(ENDINGS))
+    return level == "ALL" or (level == "ERROR" and event_type.endswith((*ENDINGS, "FailStateEntered")))
 
 
 def message_of(execution: dict[str, Any], event: dict[str, Any], *, with_data: bool) -> dict[str, Any]:

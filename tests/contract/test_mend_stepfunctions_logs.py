@@ -77,6 +77,8 @@ def test_logging_needs_a_permission() -> None:
         ("ALL", "TaskScheduled", True),
         ("ERROR", "TaskScheduled", False),
         ("ERROR", "TaskFailed", True),
+        ("ERROR", "FailStateEntered", True),
+        ("ERROR", "PassStateEntered", False),
         ("FATAL", "TaskFailed", False),
         ("FATAL", "ExecutionTimedOut", True),
     ],

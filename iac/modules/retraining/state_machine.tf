@@ -55,8 +55,8 @@ resource "aws_sfn_state_machine" "this" {
     approval_timeout_s        = var.approval_timeout_s
   })
   logging_configuration {
-    level                  = "ALL"
-    include_execution_data = false # it holds the token of the waiting task
+    level                  = "ERROR" # the events of a task that waits hold the token that answers it
+    include_execution_data = true
     log_destination        = "${aws_cloudwatch_log_group.this.arn}:*"
   }
   tracing_configuration {

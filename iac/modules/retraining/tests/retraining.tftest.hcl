@@ -51,8 +51,10 @@ run "nothing_of_the_waiting_task_reaches_the_log" {
   command = apply
 
   assert {
-    condition     = !aws_sfn_state_machine.this.logging_configuration[0].include_execution_data
-    error_message = "Execution data holds the token that answers the gate."
+    condition = alltrue([
+      for logging in aws_sfn_state_machine.this.logging_configuration : contains(["ERROR", "FATAL"], logging.level)
+    ])
+    error_message = "The data of the event that begins a wait holds the token that answers the gate."
   }
 }
 
