@@ -109,6 +109,10 @@ class SmokeError(PipelineError):
     exit_code = 9
 
 
+class TrackingError(PipelineError):
+    """The MLflow tracking server does not answer, or refuses; no delivery ends by it."""
+
+
 class LedgerError(PipelineError):
     """The ledger cannot be written, or its chain is broken."""
 

@@ -172,6 +172,12 @@ resource "aws_iam_role_policy" "data_scientist" {
         Resource = "${local.s3}${local.staging.data_bucket}/datasets/*"
       },
       {
+        Sid      = "ReadEvidence"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${local.s3}${local.staging.models_bucket}/runs/*/evaluation/*"
+      },
+      {
         Sid      = "ReadRefusals"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]

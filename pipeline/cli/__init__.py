@@ -30,6 +30,7 @@ from pipeline.cli import (
     models,
     serving,
     state,
+    tracking,
 )
 from pipeline.errors import PipelineError, SetupError, UsageError
 
@@ -83,6 +84,7 @@ for command in (
     models.redrive,
     lineage.show,
     lineage.compare,
+    tracking.track,
     answers.approve,
     answers.reject,
     serving.status,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,7 +16,8 @@ from pipeline.errors import RunError
 from pipeline.evidence import render_evidence
 from pipeline.redrive import redrive as hand_on
 from pipeline.runs_table import RunsTable
-from pipeline.settings import Environment, pick_model
+from pipeline.settings import Environment, parse_environment, pick_model
+from pipeline.tracking import Sources, Tracked, open_client, read_facts, track, tracking_uri
 from pipeline.upload import dataset_key, upload_dataset
 from pipeline.watch import Patience, check_release, check_run, follow_release, follow_run
 
@@ -66,6 +69,7 @@ def retrain(
         run = follow_run(
             table, states, uploaded.run_id, past_gate=False, patience=patience, report=desk.report
         )
+        mirror_run(desk, run, env)
         check_run(run)
         ended.append(run)
     desk.show(
@@ -110,11 +114,13 @@ def watch(
     table = open_runs(desk, env)
     if desk.names(env).promotes_from:
         outcome = follow_release(table, run_id, environment=env, patience=patience, report=desk.report)
+        mirror_run(desk, table.get(run_id), env)
         desk.show({"run_id": run_id, **outcome}, text=f"{run_id}: {outcome['status']} in {env}")
         check_release(run_id, env, outcome)
         return
     states = desk.aws.client("stepfunctions")
     run = follow_run(table, states, run_id, past_gate=past_gate, patience=patience, report=desk.report)
+    mirror_run(desk, run, env)
     desk.show(run, text=f"{render_evidence(run)}\n{run_id}: {run['status']}")
     check_run(run)
 
@@ -144,3 +150,27 @@ def redrive(env: Env = "staging", dry_run: DryRun = False, as_json: Json = False
 
 def open_runs(desk: Desk, environment: Environment) -> RunsTable:
     return RunsTable(desk.names(environment).runs_table, dynamodb=desk.aws.client("dynamodb"))
+
+
+def mirror_run(desk: Desk, run: Mapping[str, Any], environment: Environment) -> None:
+    """The run in MLflow, where a tracking server is configured; what goes wrong there is a warning."""
+    if tracking_uri(os.environ) is None:
+        return
+    try:
+        tracked = track_run(desk, run, environment, client=open_client(os.environ))
+    except Exception as error:  # noqa: BLE001 - a delivery does not end by what only looks on
+        told = " ".join(str(error).split())
+        desk.report(
+            f"warning: run {run['run_id']} is not in MLflow as it stands ({type(error).__name__}: {told}). "
+            f"Catch up with `mlops track {run['run_id']} --env {environment}`."
+        )
+        return
+    desk.report(f"{tracked.run_id}: in MLflow's {tracked.experiment} as {tracked.mlflow_run_id}")
+
+
+def track_run(desk: Desk, run: Mapping[str, Any], environment: Environment, *, client: Any) -> Tracked:
+    """The run's counterpart in MLflow: in the experiment of its model and of where it was trained."""
+    trained_in = parse_environment(desk.names(environment).promotes_from or environment)
+    sources = Sources(*(desk.aws.client(name) for name in ("s3", "sagemaker", "stepfunctions")))
+    experiment = f"{desk.settings.project}-{trained_in}-{run['model']}"
+    return track(client, read_facts(run, sources), experiment=experiment)

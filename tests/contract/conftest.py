@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from local_aws import LocalAws, create_role
+from machine_stage import Stage
 from ports import free_port
 from process_image import push_process_image
 
@@ -48,6 +49,12 @@ def build_image(aws: LocalAws) -> Callable[[dict[str, str]], str]:
         return f"{aws.settings.registry}/{reference}"
 
     return build
+
+
+@pytest.fixture(scope="session")
+def stage(aws: LocalAws) -> Stage:
+    """What the state machines of both environments share."""
+    return Stage(aws)
 
 
 @pytest.fixture

@@ -7,13 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from local_aws import LocalAws
 from machine_stage import EVALUATE, GOOD, MODEL, PROGRAMS, Model, Stage
-
-
-@pytest.fixture(scope="module")
-def stage(aws: LocalAws) -> Stage:
-    return Stage(aws)
 
 
 @pytest.fixture

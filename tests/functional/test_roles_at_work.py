@@ -54,6 +54,19 @@ def test_the_approver_reads_the_evaluation(deployment: Deployment) -> None:
     assert json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
+def test_the_uploader_mirrors_a_run_into_mlflow(deployment: Deployment, tmp_path: Path) -> None:
+    run_id = deployment.demo["run_id"]
+    # A database of its own does for a server here; tests/contract has a real one.
+    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
+
+    done = run_mlops(
+        "track", run_id, "--json", environ=deployment.environment("uploader") | tracking, cwd=tmp_path
+    )
+
+    assert done.exit_code == 0, done.stderr
+    assert [(run["run_id"], run["changed"]) for run in done.json["runs"]] == [(run_id, True)]
+
+
 def bucket_of(deployment: Deployment, kind: str) -> str:
     buckets = deployment.client("s3").list_buckets()["Buckets"]
     return next(str(bucket["Name"]) for bucket in buckets if kind in bucket["Name"])
