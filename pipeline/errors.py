@@ -109,10 +109,6 @@ class SmokeError(PipelineError):
     exit_code = 9
 
 
-class TrackingError(PipelineError):
-    """The MLflow tracking server does not answer, or refuses; no delivery ends by it."""
-
-
 class LedgerError(PipelineError):
     """The ledger cannot be written, or its chain is broken."""
 
@@ -135,3 +131,9 @@ class DriftError(PipelineError):
     """What is there differs from what was applied or released."""
 
     exit_code = 13
+
+
+class TrackingError(PipelineError):
+    """The MLflow tracking server does not answer, or refuses; no delivery ends by it."""
+
+    exit_code = 14

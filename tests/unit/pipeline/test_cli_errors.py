@@ -188,13 +188,13 @@ def test_each_command_has_help_and_json() -> None:
         shown = CliRunner().invoke(app, [name, "--help"]).output
 
         assert "--json" in shown, name
-    assert len(commands) == 24
+    assert len(commands) == 25
 
 
 def test_docs_list_every_exit_code_once() -> None:
     codes = [code for code, _meaning in docs.list_exit_codes()]
 
-    assert codes == list(range(1, 14))
+    assert codes == list(range(1, 15))
 
 
 def test_pro_means_production() -> None:
