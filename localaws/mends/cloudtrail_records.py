@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import cloudtrail, sts
+from ministack.services import cloudtrail, s3, sts
 
 from localaws.mends import role_sessions
 from localaws.mends.exchanges import Request, Response
@@ -75,7 +75,13 @@ S3_OBJECT_SUBRESOURCES = {
     "restore": {"POST": "RestoreObject"},
     "select": {"POST": "SelectObjectContent"},
 }
-S3_OBJECT_METHODS = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+S3_OBJECT_METHODS = {
+    "GET": "GetObject",
+    "HEAD": "HeadObject",
+    "PUT": "PutObject",
+    "DELETE": "DeleteObject",
+    "POST": "PostObject",
+}
 # Bucket-level calls that CloudTrail counts among the data events.
 S3_BUCKET_DATA = (
     "HeadBucket",
@@ -152,8 +158,9 @@ def create_record(request: Request, response: Response, name: str, *, is_data: b
 
 def user_identity(request: Request) -> dict[str, Any] | None:
     """Who called: the root, a user, or a role's session with the role that issued it."""
-    credential = iam_evaluator.resolve_credential(request.access_key_id, request.account_id)
-    if not request.access_key_id or isinstance(credential, iam_evaluator.CredentialResolutionError):
+    access_key_id = _access_key_id(request)
+    credential = iam_evaluator.resolve_credential(access_key_id, request.account_id)
+    if not access_key_id or isinstance(credential, iam_evaluator.CredentialResolutionError):
         return None
     identity = {
         "type": {"User": "IAMUser"}.get(credential.principal_type, credential.principal_type),
@@ -193,7 +200,29 @@ def s3_bucket(request: Request) -> str:
 
 
 def s3_key(request: Request) -> str:
-    return request.path.lstrip("/").partition("/")[2]
+    """The object's key; a browser's form has it, and who signed it, in a field."""
+    return request.path.lstrip("/").partition("/")[2] or _form_key(request)
+
+
+def _form_key(request: Request) -> str:
+    if not _is_form(request):
+        return ""
+    parts = s3._parse_multipart_form(request.headers["content-type"], request.body) or []
+    keys = [value.decode(errors="replace") for name, _, _, value in parts if name.lower() == "key"]
+    files = [filename or "" for name, filename, _, _ in parts if name == "file"]
+    return keys[0].replace("${filename}", files[0]) if keys and files else ""
+
+
+def _is_form(request: Request) -> bool:
+    kind = request.headers.get("content-type", "")
+    return request.service == "s3" and request.method == "POST" and kind.startswith("multipart/form-data")
+
+
+def _access_key_id(request: Request) -> str:
+    if request.access_key_id or not _is_form(request):
+        return request.access_key_id
+    parts = s3._parse_multipart_form(request.headers["content-type"], request.body) or []
+    return str(s3._post_form_access_key_id(parts))
 
 
 def _session(credential: Any) -> dict[str, Any]:

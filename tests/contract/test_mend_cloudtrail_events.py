@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import boto3
 import pytest
+import requests
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from mend_servers import ACCOUNT, Server, allow, allow_service, mended, plain, policy, unique, until
 
@@ -69,6 +72,36 @@ def session(server: Server, bucket: str) -> tuple[str, dict[str, str]]:
     return role["Arn"], assumed["Credentials"]
 
 
+def s3v4(server: Server, credentials: dict[str, str] | None = None) -> Any:
+    """A client that signs forms as an encrypted bucket wants it."""
+    s3 = server.client("s3", credentials)
+    keys = s3._request_signer._credentials
+    return boto3.client(
+        "s3",
+        endpoint_url=server.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        aws_session_token=keys.token,
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+
+
+def post_form(
+    server: Server, s3: Any, bucket: str, key: str, *, file: str = "a.csv", signature: str | None = None
+) -> requests.Response:
+    """A browser's upload, by the form that whoever has `s3` signed."""
+    form = s3.generate_presigned_post(bucket, key)
+    changed = {"x-amz-signature": signature} if signature else {}
+    return requests.post(
+        form["url"],
+        data={**form["fields"], **changed},
+        files={"file": (file, b"abc")},
+        verify=str(server.ca_file),
+        timeout=60,
+    )
+
+
 def test_ministack_still_sends_no_event_of_an_api_call() -> None:
     bucket, url = watched_bucket(plain())
 
@@ -114,9 +147,10 @@ def test_each_way_to_write_an_object_has_its_name() -> None:
     completed = s3.complete_multipart_upload(
         **key, UploadId=upload, MultipartUpload={"Parts": [{"ETag": part["ETag"], "PartNumber": 1}]}
     )
+    posted = post_form(server, s3v4(server), bucket, "datasets/${filename}", file="a b.csv")
     s3.delete_object(**key)
     s3.get_object(**key, VersionId=copied["VersionId"])
-    found = {detail["eventName"]: detail for detail in details(server, url, count=6)}
+    found = {detail["eventName"]: detail for detail in details(server, url, count=7)}
 
     assert found.keys() == {
         "PutObject",
@@ -124,11 +158,32 @@ def test_each_way_to_write_an_object_has_its_name() -> None:
         "CreateMultipartUpload",
         "UploadPart",
         "CompleteMultipartUpload",
+        "PostObject",
         "DeleteObject",
     }
+    assert found["PostObject"]["requestParameters"]["key"] == "datasets/a b.csv"
+    assert found["PostObject"]["responseElements"]["x-amz-version-id"] == posted.headers["x-amz-version-id"]
     assert found["CopyObject"]["responseElements"]["x-amz-version-id"] == copied["VersionId"]
     assert found["CompleteMultipartUpload"]["responseElements"]["x-amz-version-id"] == completed["VersionId"]
     assert found["DeleteObject"]["responseElements"]["x-amz-delete-marker"] == "true"
+
+
+def test_a_browsers_form_is_told_of_with_who_signed_it() -> None:
+    server = mended()
+    bucket, url = watched_bucket(server)
+    role_arn, credentials = session(server, bucket)
+    _, others = session(server, "another-bucket")
+
+    refused = post_form(server, s3v4(server, others), bucket, "datasets/a.csv")
+    forged = post_form(server, s3v4(server, credentials), bucket, "datasets/b.csv", signature="0" * 64)
+    taken = post_form(server, s3v4(server, credentials), bucket, "datasets/c.csv")
+    told = {detail["requestParameters"]["key"]: detail for detail in details(server, url, count=2)}
+
+    assert (refused.status_code, forged.status_code, taken.status_code) == (403, 403, 204)
+    assert told["datasets/a.csv"]["errorCode"] == "AccessDenied"
+    assert told["datasets/c.csv"]["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] == role_arn
+    assert "errorCode" not in told["datasets/c.csv"]
+    assert told.get("datasets/b.csv", {"errorCode": "not told"})["errorCode"]
 
 
 def test_a_refused_upload_is_told_as_an_error() -> None:

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import requests
 from mend_servers import ACCOUNT, Server, allow_service, mended, plain, unique
 
 
@@ -51,6 +52,21 @@ def multipart(s3: Any, bucket: str) -> Any:
     return s3.complete_multipart_upload(**key, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
+def post(s3: Any, bucket: str) -> dict[str, Any]:
+    """A browser's form; the answer as the others'."""
+    form = s3.generate_presigned_post(bucket, "datasets/a b.csv")
+    files = {"file": ("a.csv", b"x,y\n1,2\n")}
+    answer = requests.post(
+        form["url"], data=form["fields"], files=files, verify=str(mended().ca_file), timeout=60
+    )
+    headers = answer.headers
+    return {
+        "VersionId": headers["x-amz-version-id"],
+        "ETag": headers["ETag"],
+        "ResponseMetadata": {"RequestId": headers["x-amz-request-id"]},
+    }
+
+
 def test_ministack_still_leaves_out_the_version_id() -> None:
     bucket, url = watched_bucket(plain())
 
@@ -61,7 +77,7 @@ def test_ministack_still_leaves_out_the_version_id() -> None:
 
 @pytest.mark.parametrize(
     ("upload", "reason"),
-    [(put, "PutObject"), (copy, "CopyObject"), (multipart, "CompleteMultipartUpload")],
+    [(put, "PutObject"), (copy, "CopyObject"), (multipart, "CompleteMultipartUpload"), (post, "POST Object")],
 )
 def test_an_upload_is_told_with_version_etag_size_and_sequencer(upload: Any, reason: str) -> None:
     server = mended()
