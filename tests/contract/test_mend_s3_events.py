@@ -63,7 +63,7 @@ def post(s3: Any, bucket: str) -> dict[str, Any]:
     return {
         "VersionId": headers["x-amz-version-id"],
         "ETag": headers["ETag"],
-        "ResponseMetadata": {"RequestId": headers["x-amz-request-id"]},
+        "ResponseMetadata": {"RequestId": headers["x-amzn-requestid"]},
     }
 
 
