@@ -294,6 +294,7 @@ def test_every_trust_names_one_service_or_persons_and_on_whose_behalf(deployment
             principal = statement["Principal"]
             assert statement["Effect"] == "Allow"
             assert "*" not in json.dumps(principal), role["RoleName"]
+            assert ":root" not in json.dumps(principal), role["RoleName"]
             if "Service" in principal:
                 assert statement["Condition"]["StringEquals"]["aws:SourceAccount"] == "123456789012"
                 is_lambda = principal["Service"] == "lambda.amazonaws.com"

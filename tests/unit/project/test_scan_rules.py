@@ -257,6 +257,15 @@ def test_every_skip_has_a_reason_and_names_its_resources() -> None:
     assert all(len(skip.reason) > 40 and "*" not in skip.resources for skip in skips)
 
 
+def test_every_skip_stands_in_the_documents_table() -> None:
+    _, _, section = (scan.ROOT / "docs/infrastructure.md").read_text().partition("## What is scanned\n")
+    rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| `CKV")]
+
+    told = {check for row in rows for check in re.findall(r"`(CKV\w+)`", row.split("|")[1])}
+
+    assert told == {check for skip in scan.read_skips() for check in skip.checks}
+
+
 def test_a_skip_is_for_its_own_resources_only() -> None:
     skip = scan.Skip(("CKV_1",), ("module.access_logs_bucket.*",), "because")
     failures = [
