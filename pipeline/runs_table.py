@@ -27,6 +27,7 @@ Status = Literal[
     "Approved",
     "Rejected",
     "Expired",
+    "Stopped",
     "Failed",
 ]
 
@@ -38,6 +39,7 @@ MAY_FOLLOW: Mapping[str, tuple[Status, ...]] = {
     "Approved": ("WaitingForApproval",),
     "Rejected": ("WaitingForApproval",),
     "Expired": ("WaitingForApproval",),
+    "Stopped": ("Running", "WaitingForApproval"),
     "Failed": ("Running", "WaitingForApproval"),
 }
 
@@ -58,25 +60,40 @@ class RunsTable:
         self._name = name
         self._dynamodb = dynamodb
 
-    def claim(self, item: Mapping[str, Any], *, now: datetime) -> bool:
-        """True for the first execution to claim the run, and for that same execution asking again."""
+    def claim(self, item: Mapping[str, Any], *, now: datetime, again: bool = False) -> int:
+        """Which claim of the run this execution holds, from 1; 0 where another one holds the run.
+
+        An execution that asks twice holds what it held. `again`: a run that was stopped may be had anew.
+        """
+        fresh = {"ConditionExpression": "attribute_not_exists(run_id)"}
+        if self._put_claim(item, 1, now=now, condition=fresh):
+            return 1
+        holder = self.get(item["run_id"])
+        number = int(holder.get("claims", 1))
+        if holder["execution_arn"] == item["execution_arn"]:
+            return number
+        if not again or holder["status"] != "Stopped":
+            return 0
+        released = {
+            "ConditionExpression": "#status = :stopped AND execution_arn = :holder",
+            "ExpressionAttributeNames": {"#status": "status"},
+            "ExpressionAttributeValues": _to_item(
+                {":stopped": "Stopped", ":holder": holder["execution_arn"]}
+            ),
+        }
+        return number + 1 if self._put_claim(item, number + 1, now=now, condition=released) else 0
+
+    def _put_claim(
+        self, item: Mapping[str, Any], number: int, *, now: datetime, condition: Mapping[str, Any]
+    ) -> bool:
+        times = {"created_at": now.isoformat(), "updated_at": now.isoformat()}
+        claimed = _to_item({**item, **times, "status": "Running", "claims": number})
         try:
-            self._dynamodb.put_item(
-                TableName=self._name,
-                Item=_to_item(
-                    {
-                        **item,
-                        "status": "Running",
-                        "created_at": now.isoformat(),
-                        "updated_at": now.isoformat(),
-                    }
-                ),
-                ConditionExpression="attribute_not_exists(run_id)",
-            )
+            self._dynamodb.put_item(TableName=self._name, Item=claimed, **condition)
         except ClientError as error:
             if not _is_condition(error):
                 raise
-            return bool(self.get(item["run_id"])["execution_arn"] == item["execution_arn"])
+            return False
         return True
 
     def name_uploader(self, run_id: str, *, uploaded_by: str) -> None:
@@ -194,8 +211,7 @@ def _to_item(values: Mapping[str, Any]) -> dict[str, Any]:
 def _from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     deserializer = TypeDeserializer()
     plain = {name: deserializer.deserialize(value) for name, value in item.items()}
-    if "rows" in plain:
-        plain["rows"] = int(plain["rows"])
+    plain |= {name: int(plain[name]) for name in ("rows", "claims") if name in plain}
     return {name: json.loads(value) if name in JSON_ATTRIBUTES else value for name, value in plain.items()}
 
 

@@ -16,7 +16,16 @@ Report = Callable[[str], None]
 Run = dict[str, Any]
 
 GATE = "WaitingForApproval"
-ENDED = ("Superseded", "Quarantined", "RejectedByGates", "Approved", "Rejected", "Expired", "Failed")
+ENDED = (
+    "Superseded",
+    "Quarantined",
+    "RejectedByGates",
+    "Approved",
+    "Rejected",
+    "Expired",
+    "Stopped",
+    "Failed",
+)
 GOOD = (GATE, "Approved")
 
 

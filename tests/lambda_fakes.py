@@ -114,9 +114,17 @@ class FakeDynamoDB:
     def __init__(self) -> None:
         self.items: dict[str, dict[str, Any]] = {}
 
-    def put_item(self, *, TableName: str, Item: dict[str, Any], ConditionExpression: str) -> None:
-        run_id = Item["run_id"]["S"]
-        self._check(ConditionExpression, self.items.get(run_id, {}), {}, {})
+    def put_item(
+        self,
+        *,
+        TableName: str,
+        Item: dict[str, Any],
+        ConditionExpression: str,
+        ExpressionAttributeNames: dict[str, str] | None = None,
+        ExpressionAttributeValues: dict[str, Any] | None = None,
+    ) -> None:
+        run_id, names, values = Item["run_id"]["S"], ExpressionAttributeNames, ExpressionAttributeValues
+        self._check(ConditionExpression, self.items.get(run_id, {}), names or {}, values or {})
         self.items[run_id] = Item
 
     def get_item(self, *, TableName: str, Key: Any, ConsistentRead: bool) -> dict[str, Any]:
@@ -156,8 +164,8 @@ class FakeDynamoDB:
                 held = (match[2] in item) != bool(match[1])
             elif match := re.fullmatch(r"(#\w+) IN \((.*)\)", term):
                 held = item.get(names[match[1]]) in [values[value] for value in match[2].split(", ")]
-            elif match := re.fullmatch(r"(\w+) = (:\w+)", term):
-                held = item.get(match[1]) == values[match[2]]
+            elif match := re.fullmatch(r"(#?\w+) = (:\w+)", term):
+                held = item.get(names.get(match[1], match[1])) == values[match[2]]
             else:
                 raise AssertionError(f"the fake does not know {term}")
             if not held:

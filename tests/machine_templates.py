@@ -16,6 +16,15 @@ PLAIN = {
     "evaluation_instance_count": 1,
     "evaluation_volume_size_gb": 10,
     "evaluation_max_runtime_s": 1800,
+    "training_longest_s": 3600,
+    "training_wait_key": "",
+    "training_spot_keys": "",
+    "training_attempts": 3,
+    "training_retry_least_s": 0,
+    "training_retry_most_s": 1,
+    "evaluation_attempts": 3,
+    "evaluation_retry_least_s": 0,
+    "evaluation_retry_most_s": 1,
     "training_isolation": "true",
     "training_encryption": "true",
     "training_volume_key": "",
@@ -25,6 +34,7 @@ PLAIN = {
     "vpc_config": "",
     "approval_timeout_s": 604800,
     "timeout_s": 1800,
+    "machine_timeout_s": 1_000_000,
 }
 
 

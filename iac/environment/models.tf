@@ -5,7 +5,9 @@ variable "models" {
     latency_alarm_ms: milliseconds that the 99th percentile of model latency may reach.
     training, evaluation: jobs, with instance_type (CPU or GPU), instance_count, volume_size_gb (GB), max_runtime_s
       (seconds), encrypt_volume (with our key; false for instance types with local NVMe disks, which encrypt by
-      themselves), network_isolation (no network for the container), inter_container_encryption.
+      themselves), network_isolation (no network for the container), inter_container_encryption, attempts (jobs in a row,
+      each under a name of its own, when AWS has no capacity or an error of its own) and retry_wait_s (seconds between them,
+      at most). training also spot_wait_s: seconds for a Spot instance and the training on it together; null for no Spot.
     serving: endpoint, with instance_type, instance_count (null: minimum_instances), variant_name, autoscaling (null, or
       min_instances (null: instance_count), max_instances, invocations_per_instance (per minute, to hold),
       scale_in_cooldown_s and scale_out_cooldown_s (seconds)), encrypt_volume, network_isolation, startup_timeout_s and
@@ -24,6 +26,9 @@ variable "models" {
       encrypt_volume             = optional(bool, true)
       network_isolation          = optional(bool, true)
       inter_container_encryption = optional(bool, true)
+      attempts                   = optional(number, 3)
+      retry_wait_s               = optional(number, 300)
+      spot_wait_s                = optional(number)
     }), {})
     evaluation = optional(object({
       instance_type              = optional(string, "ml.m5.large")
@@ -33,6 +38,8 @@ variable "models" {
       encrypt_volume             = optional(bool, true)
       network_isolation          = optional(bool, true)
       inter_container_encryption = optional(bool, true)
+      attempts                   = optional(number, 3)
+      retry_wait_s               = optional(number, 300)
     }), {})
     serving = optional(object({
       instance_type  = optional(string, "ml.m5.large")

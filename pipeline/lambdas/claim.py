@@ -3,6 +3,9 @@
 S3's own event, CloudTrail's and the reconciler lead here, each at least once and in any order. Whoever is
 first runs; all others end as duplicates, but a duplicate that knows the uploader's name leaves it behind. A
 version that comes after a newer one of the same key has claimed a run is superseded: the newest wins.
+
+A run that was stopped has given its claim back (reconcile). No event may take it: one that comes late would
+undo what somebody wanted. Whoever starts the machine by hand may; its jobs get names of their own.
 """
 
 from __future__ import annotations
@@ -16,14 +19,16 @@ from pipeline.errors import UsageError
 from pipeline.lambdas import edge
 from pipeline.runs_table import RunsTable, run_id
 
+EVENT_ROUTES = ("s3", "cloudtrail", "reconciler")
+
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{model, execution_arn, event} -> {outcome: claimed|superseded|duplicate, run_id, reason}"""
+    """{model, execution_arn, event} -> {outcome: claimed|superseded|duplicate, run_id, job_name, reason}"""
     return claim(event, s3=edge.client("s3"), runs=edge.runs(), now=edge.now())
 
 
 def claim(request: dict[str, Any], *, s3: Any, runs: RunsTable, now: datetime) -> dict[str, Any]:
-    """Whether this execution has the run and shall go on with it, and the run's name."""
+    """Whether this execution has the run and shall go on with it, and the names of the run and its jobs."""
     upload = _parse_upload(request["event"])
     uploader = request["event"].get("uploaded_by")
     item = {
@@ -36,14 +41,19 @@ def claim(request: dict[str, Any], *, s3: Any, runs: RunsTable, now: datetime) -
         "uploaded_by": person(uploader) if uploader else None,
         "execution_arn": request["execution_arn"],
     }
-    if not runs.claim(item, now=now):
+    number = runs.claim(item, now=now, again=item["route"] not in EVENT_ROUTES)
+    names = {
+        "run_id": item["run_id"],
+        "job_name": item["run_id"] if number < 2 else f"{item['run_id']}-r{number}",
+    }
+    if not number:
         if item["uploaded_by"]:
             runs.name_uploader(item["run_id"], uploaded_by=item["uploaded_by"])
-        return {"outcome": "duplicate", "run_id": item["run_id"], "reason": ""}
+        return {**names, "outcome": "duplicate", "reason": ""}
     newer = _find_newer_run(request["model"], upload, s3=s3, runs=runs)
     return {
+        **names,
         "outcome": "superseded" if newer else "claimed",
-        "run_id": item["run_id"],
         "reason": f"a newer version of {upload.key} came before this one: see run {newer}" if newer else "",
     }
 

@@ -1,8 +1,11 @@
-"""Start what no event reported: uploads without a run. Flow: dataset upload, beside the events; a schedule.
+"""Start what no event reported, and let go what was stopped. Flow: dataset upload, beside it; a schedule.
 
 CloudTrail's events are best effort, and an event may be given up on. Each upload that is older than the
 grace, which events have to come by themselves, is held against the runs table. What is started passes the
 claim like any event, so that an upload whose event comes late has one run all the same.
+
+An execution that is stopped by hand, or runs over its time, records nothing of itself. Step Functions stops
+its job; here its run is called Stopped, which gives back its claim.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from pipeline.artefact import Version
 from pipeline.lambdas import edge
 from pipeline.runs_table import RunsTable, run_id
 
+UNDER_WAY = ("Running", "WaitingForApproval")
+RECORDLESS = ("ABORTED", "TIMED_OUT", "FAILED")
+
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
 
@@ -31,7 +37,7 @@ class Route:
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{routes: {model: {prefix, state_machine_arn}}, grace_s, lookback_s} -> {started: [run id]}"""
+    """{routes: {model: {prefix, state_machine_arn}}, grace_s, lookback_s} -> {started, stopped: [run id]}"""
     now = edge.now()
     started = list(
         reconcile(
@@ -44,8 +50,9 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
             runs=edge.runs(),
         )
     )
-    logger.info("started %s", json.dumps(started))
-    return {"started": started}
+    stopped = list(release_claims(states=edge.client("stepfunctions"), runs=edge.runs(), now=now))
+    logger.info("started %s, stopped %s", json.dumps(started), json.dumps(stopped))
+    return {"started": started, "stopped": stopped}
 
 
 def reconcile(
@@ -67,6 +74,24 @@ def reconcile(
                     stateMachineArn=route.state_machine_arn, input=json.dumps(_as_event(upload))
                 )
                 yield name
+
+
+def release_claims(*, states: Any, runs: RunsTable, now: datetime) -> Iterator[str]:
+    """Each run whose execution ended without a record of it, as it is called Stopped."""
+    for run in runs.all():
+        if run["status"] not in UNDER_WAY:
+            continue
+        execution = states.describe_execution(executionArn=run["execution_arn"])
+        # An execution that says how it ended says so first: what is read now is the end.
+        if execution["status"] in RECORDLESS and runs.get(run["run_id"])["status"] in UNDER_WAY:
+            runs.move(run["run_id"], "Stopped", facts={"reason": _why(execution)}, now=now)
+            yield run["run_id"]
+
+
+def _why(execution: Mapping[str, Any]) -> str:
+    said = ": ".join(execution[name] for name in ("error", "cause") if execution.get(name))
+    how = {"ABORTED": "was stopped", "TIMED_OUT": "ran over its time", "FAILED": "could not record its end"}
+    return f"the execution {how[execution['status']]}" + (f": {said}" if said else "")
 
 
 def _find_uploads(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from local_aws import wait_until
 from machine_stage import EVALUATE, GOOD, MODEL, PROGRAMS, Model, Stage
 
 
@@ -184,6 +185,103 @@ def test_a_job_that_fails_ends_the_run_with_its_own_reason(
     assert (run["status"], run["reason"]) == ("Failed", ended.cause)
     assert reason in ended.cause
     assert model.packages() == []
+
+
+NO_CAPACITY = (
+    "import os, pathlib\n"
+    "name, base = os.environ['TRAINING_JOB_NAME'], pathlib.Path(os.environ['SAGEMAKER_BASE_DIR'])\n"
+    "if {failing}:\n"
+    "    (base / 'output').mkdir(exist_ok=True)\n"
+    "    (base / 'output/failure').write_text('CapacityError: Unable to provision ' + name)\n"
+    "    raise SystemExit(1)\n"
+)
+
+
+def test_a_job_without_capacity_is_tried_again_under_a_fresh_name(make_model: Callable[..., Model]) -> None:
+    model = make_model({"train": NO_CAPACITY.format(failing="not name.endswith('-3')") + PROGRAMS["train"]})
+
+    _, run = run_to_gate(model)
+
+    jobs = model.aws.client("sagemaker").list_training_jobs(NameContains=run["run_id"])
+    found = {job["TrainingJobName"]: job["TrainingJobStatus"] for job in jobs["TrainingJobSummaries"]}
+    name = run["run_id"]
+    assert found == {name: "Failed", f"{name}-2": "Failed", f"{name}-3": "Completed"}
+
+
+def test_attempts_are_bounded_and_the_last_ones_reason_is_the_runs(make_model: Callable[..., Model]) -> None:
+    model = make_model({"train": NO_CAPACITY.format(failing="True")}, training_attempts=2)
+    upload = model.upload()
+    name = model.run_id(upload)
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert ended.last_state == "Failed"
+    reason = model.stage.runs.get(name)["reason"]
+    assert f"Unable to provision {name}-2" in reason
+    assert reason == ended.cause
+
+
+def test_a_run_that_is_stopped_stops_its_job_and_gives_back_its_claim(
+    make_model: Callable[..., Model],
+) -> None:
+    model = make_model(
+        {
+            "train": "import os, time\n"
+            "if not os.environ['TRAINING_JOB_NAME'].endswith('-r2'):\n    time.sleep(600)\n"
+            + PROGRAMS["train"]
+        }
+    )
+    machines, sagemaker = model.aws.client("stepfunctions"), model.aws.client("sagemaker")
+    upload = model.upload()
+    name = model.run_id(upload)
+    execution = model.start(model.retraining_arn, upload)
+
+    def status() -> str | None:
+        jobs = sagemaker.list_training_jobs(NameContains=name)["TrainingJobSummaries"]
+        return jobs[0]["TrainingJobStatus"] if jobs else None
+
+    wait_until(lambda: status() == "InProgress", timeout_s=60)
+    assert model.reconcile() == []
+    machines.stop_execution(executionArn=execution, error="NotThisOne", cause="wrong file")
+    wait_until(lambda: status() == "Stopped", timeout_s=60)
+
+    # What comes late changes nothing; the reconciler lets go of the run and does not begin it again.
+    assert model.reconcile() == []
+    assert model.end(model.start(model.retraining_arn, upload)).last_state == "Duplicate"
+    run = model.stage.runs.get(name)
+    assert (run["status"], run["reason"]) == (
+        "Stopped",
+        "the execution was stopped: NotThisOne: wrong file",
+    )
+
+    model.start(model.retraining_arn, {**upload, "route": "hand"})
+    run = model.wait_for_gate(name)
+    assert f"/{name}-r2/" in run["model_uri"]
+
+
+def test_a_spot_job_keeps_its_checkpoints_with_the_run(make_model: Callable[..., Model]) -> None:
+    models = "s3://{}/runs/{{}}/checkpoints"
+    stage_bucket = "stage-models"
+    keep = f"States.Format('{models.format(stage_bucket)}', $.claim.run_id)"
+    model = make_model(
+        {
+            "train": "import os, pathlib\n"
+            "base = pathlib.Path(os.environ['SAGEMAKER_BASE_DIR'])\n"
+            "(base / 'checkpoints/one').write_text('1')\n" + PROGRAMS["train"]
+        },
+        training_spot_keys=f'"EnableManagedSpotTraining": true, "CheckpointConfig": {{"S3Uri.$": "{keep}"}},',
+        training_wait_key=', "MaxWaitTimeInSeconds": 7200',
+    )
+
+    _, run = run_to_gate(model)
+
+    job = model.aws.client("sagemaker").describe_training_job(TrainingJobName=run["run_id"])
+    assert job["EnableManagedSpotTraining"] is True
+    assert job["StoppingCondition"] == {"MaxRuntimeInSeconds": 3600, "MaxWaitTimeInSeconds": 7200}
+    kept = model.aws.client("s3").list_objects_v2(
+        Bucket=stage_bucket, Prefix=f"runs/{run['run_id']}/checkpoints"
+    )
+    assert [entry["Key"].rpartition("/")[2] for entry in kept["Contents"]] == ["one"]
 
 
 @pytest.mark.parametrize(

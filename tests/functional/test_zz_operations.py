@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from ci_job import job_environment
-from kept_demo import Deployment, production, run_mlops
+from kept_demo import ROOT, Deployment, production, run_mlops
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from pipeline.artefact import Version
+from pipeline.runs_table import run_id
 
 # Operations are the same whichever way images run; one runtime is enough.
 pytestmark = pytest.mark.parametrize("runtime", ["process"], indirect=True, scope="session")
@@ -107,6 +110,28 @@ def test_an_upload_that_no_event_reports_is_found_by_the_reconciler(
 
     assert json.loads(answer["Payload"].read())["started"] == [uploaded["run_id"]]
     assert (run["status"], run["route"]) == ("Quarantined", "reconciler")
+
+
+def test_a_run_that_is_stopped_is_let_go_by_the_reconciler(deployment: Deployment) -> None:
+    s3, functions = deployment.client("s3"), deployment.client("lambda")
+    target = deployment.client("events").list_targets_by_rule(Rule="mlops-staging-reconciler")["Targets"][0]
+    bucket = next(b["Name"] for b in s3.list_buckets()["Buckets"] if "-staging-data-" in b["Name"])
+    key, content = "datasets/iris/wrong.csv", (ROOT / "model_src/models/iris/train.csv").read_bytes()
+    version_id = s3.put_object(Bucket=bucket, Key=key, Body=content)["VersionId"]
+    name = run_id("iris", Version(bucket, key, version_id))
+
+    # At the gate, where no job runs: what a stopped job's stop needs is a matter of the contract tests.
+    run = deployment.mlops("watch", name, "--json").json
+    assert run["status"] == "WaitingForApproval"
+    deployment.client("stepfunctions").stop_execution(
+        executionArn=run["execution_arn"], cause="the wrong file"
+    )
+    answer = functions.invoke(FunctionName=target["Arn"], Payload=target["Input"].encode())
+    stopped = deployment.mlops("show", name, "--json").json["run"]
+
+    # By this pass, or by one of the schedule's.
+    assert "FunctionError" not in answer
+    assert (stopped["status"], stopped["reason"]) == ("Stopped", "the execution was stopped: the wrong file")
 
 
 def test_an_upload_that_nobody_could_be_told_of_is_kept_alarmed_and_redriven_once(

@@ -370,6 +370,19 @@ locals {
         Action   = ["states:StartExecution"]
         Resource = "${local.aws.states}:stateMachine:${var.names.prefix}-retraining-*"
       },
+      local.update_runs,
+      {
+        Sid      = "FindRuns"
+        Effect   = "Allow"
+        Action   = ["dynamodb:Scan"]
+        Resource = local.runs_table
+      },
+      {
+        Sid      = "SeeExecutions"
+        Effect   = "Allow"
+        Action   = ["states:DescribeExecution"]
+        Resource = "${local.aws.states}:execution:${var.names.prefix}-retraining-*:*"
+      },
     ]
 
     record = concat([local.update_runs], local.append_to_ledger)

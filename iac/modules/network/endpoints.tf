@@ -33,7 +33,7 @@ locals {
         Sid       = "OwnTables"
         Effect    = "Allow"
         Principal = "*"
-        Action    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+        Action    = ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem"]
         Resource = [for table in sort(var.tables) :
         "arn:${var.context.partition}:dynamodb:${var.context.region}:${var.context.account_id}:table/${table}"]
         Condition = local.of_this_account

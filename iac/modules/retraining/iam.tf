@@ -5,9 +5,9 @@ locals {
   }
   models                    = "arn:${var.context.partition}:s3:::${var.models_bucket}"
   release_state_machine_arn = "${local.aws.states}:stateMachine:${var.names.release_state_machine}"
-  # A run is named <model>-<16 hexadecimal digits>; its jobs bear its name.
+  # A run is named <model>-<16 hexadecimal digits>; its jobs bear its name, and a later attempt's a number behind it.
   run  = "${var.model}-????????????????"
-  jobs = ["${local.aws.sagemaker}:training-job/${local.run}", "${local.aws.sagemaker}:processing-job/${local.run}-eval"]
+  jobs = ["${local.aws.sagemaker}:training-job/${local.run}*", "${local.aws.sagemaker}:processing-job/${local.run}*"]
 
   vpc_statements = jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements)
 }
@@ -146,6 +146,22 @@ module "training_role" {
       Action   = ["s3:AbortMultipartUpload", "s3:PutObject"]
       Resource = "${local.models}/runs/${local.run}/training/*"
     },
+    ], [
+    for statement in [
+      {
+        Sid      = "KeepCheckpoints"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+        Resource = "${local.models}/runs/${local.run}/checkpoints/*"
+      },
+      {
+        Sid       = "FindCheckpoints"
+        Effect    = "Allow"
+        Action    = ["s3:ListBucket"]
+        Resource  = local.models
+        Condition = { StringLike = { "s3:prefix" = "runs/${local.run}/checkpoints*" } }
+      },
+    ] : statement if var.training.spot_wait_s != null
   ])
 }
 

@@ -10,6 +10,18 @@ locals {
     for job, settings in { training = var.training, evaluation = var.evaluation } :
     job => settings.encrypt_volume ? "\"VolumeKmsKeyId\": ${jsonencode(var.kms_key_arn)}," : ""
   }
+  spot_keys = var.training.spot_wait_s == null ? "" : "\"EnableManagedSpotTraining\": true, \"CheckpointConfig\": ${jsonencode({
+    # Of the run, not of the job: another attempt goes on where this one was.
+    "S3Uri.$" = "States.Format('s3://${var.models_bucket}/runs/{}/checkpoints', $.claim.run_id)"
+  })},"
+  # From asking for the instance to the end; a Spot instance may be waited for.
+  training_longest_s = coalesce(var.training.spot_wait_s, var.training.max_runtime_s)
+  # Each job with its attempts and the waits between them, the release on staging, and the wait for a person.
+  machine_timeout_s = (
+    var.training.attempts * (local.training_longest_s + 3600 + var.training.retry_wait_s)
+    + var.evaluation.attempts * (var.evaluation.max_runtime_s + 3600 + var.evaluation.retry_wait_s)
+    + var.approval_timeout_s + 90000
+  )
   vpc_config = var.vpc == null ? "" : "\"VpcConfig\": ${jsonencode({ Subnets = var.vpc.subnet_ids, SecurityGroupIds = var.vpc.security_group_ids })},"
 }
 
@@ -35,6 +47,12 @@ resource "aws_sfn_state_machine" "this" {
     training_instance_count   = var.training.instance_count
     training_volume_size_gb   = var.training.volume_size_gb
     training_max_runtime_s    = var.training.max_runtime_s
+    training_longest_s        = local.training_longest_s
+    training_wait_key         = var.training.spot_wait_s == null ? "" : ", \"MaxWaitTimeInSeconds\": ${var.training.spot_wait_s}"
+    training_spot_keys        = local.spot_keys
+    training_attempts         = var.training.attempts
+    training_retry_least_s    = floor(var.training.retry_wait_s / 2)
+    training_retry_most_s     = var.training.retry_wait_s
     training_volume_key       = local.volume_keys["training"]
     training_isolation        = var.training.network_isolation
     training_encryption       = var.training.inter_container_encryption
@@ -43,6 +61,9 @@ resource "aws_sfn_state_machine" "this" {
     evaluation_instance_count = var.evaluation.instance_count
     evaluation_volume_size_gb = var.evaluation.volume_size_gb
     evaluation_max_runtime_s  = var.evaluation.max_runtime_s
+    evaluation_attempts       = var.evaluation.attempts
+    evaluation_retry_least_s  = floor(var.evaluation.retry_wait_s / 2)
+    evaluation_retry_most_s   = var.evaluation.retry_wait_s
     evaluation_volume_key     = local.volume_keys["evaluation"]
     evaluation_isolation      = var.evaluation.network_isolation
     evaluation_encryption     = var.evaluation.inter_container_encryption
@@ -53,6 +74,7 @@ resource "aws_sfn_state_machine" "this" {
     model_package_group_name  = aws_sagemaker_model_package_group.this.model_package_group_name
     release_state_machine_arn = local.release_state_machine_arn
     approval_timeout_s        = var.approval_timeout_s
+    machine_timeout_s         = local.machine_timeout_s
   })
   logging_configuration {
     level                  = "ERROR" # the events of a task that waits hold the token that answers it

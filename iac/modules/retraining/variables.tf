@@ -59,7 +59,7 @@ variable "repository" {
 }
 
 variable "training" {
-  description = "Training job: instance_type, instance_count, volume_size_gb, max_runtime_s, encrypt_volume, network_isolation, inter_container_encryption."
+  description = "Training job: instance_type, instance_count, volume_size_gb, max_runtime_s, encrypt_volume, network_isolation, inter_container_encryption, attempts, retry_wait_s, spot_wait_s (see the environment's models)."
   type = object({
     instance_type              = string
     instance_count             = number
@@ -68,11 +68,22 @@ variable "training" {
     encrypt_volume             = optional(bool, true)
     network_isolation          = optional(bool, true)
     inter_container_encryption = optional(bool, true)
+    attempts                   = optional(number, 3)
+    retry_wait_s               = optional(number, 300)
+    spot_wait_s                = optional(number)
   })
+  validation {
+    condition     = var.training.attempts >= 1 && var.training.attempts <= 5 && var.training.retry_wait_s >= 2 && var.training.retry_wait_s <= 3600
+    error_message = "training.attempts must be 1 to 5, and retry_wait_s 2 to 3,600."
+  }
+  validation {
+    condition     = var.training.spot_wait_s == null ? true : var.training.spot_wait_s >= var.training.max_runtime_s && var.training.spot_wait_s <= 432000
+    error_message = "training.spot_wait_s is the whole time from asking for a Spot instance to the end: at least max_runtime_s, at most 432,000 (5 days)."
+  }
 }
 
 variable "evaluation" {
-  description = "Evaluation job: instance_type, instance_count, volume_size_gb, max_runtime_s, encrypt_volume, network_isolation, inter_container_encryption."
+  description = "Evaluation job: instance_type, instance_count, volume_size_gb, max_runtime_s, encrypt_volume, network_isolation, inter_container_encryption, attempts, retry_wait_s."
   type = object({
     instance_type              = string
     instance_count             = number
@@ -81,7 +92,13 @@ variable "evaluation" {
     encrypt_volume             = optional(bool, true)
     network_isolation          = optional(bool, true)
     inter_container_encryption = optional(bool, true)
+    attempts                   = optional(number, 3)
+    retry_wait_s               = optional(number, 300)
   })
+  validation {
+    condition     = var.evaluation.attempts >= 1 && var.evaluation.attempts <= 5 && var.evaluation.retry_wait_s >= 2 && var.evaluation.retry_wait_s <= 3600
+    error_message = "evaluation.attempts must be 1 to 5, and retry_wait_s 2 to 3,600."
+  }
 }
 
 variable "vpc" {

@@ -10,8 +10,8 @@ import pytest
 from lambda_fakes import FakeS3, FakeStepFunctions
 
 from pipeline.lambdas.claim import claim
-from pipeline.lambdas.reconcile import Route, reconcile
-from pipeline.runs_table import RunsTable
+from pipeline.lambdas.reconcile import Route, reconcile, release_claims
+from pipeline.runs_table import RunsTable, Status
 
 ROUTES = {name: Route(f"datasets/{name}/", f"machine-{name}") for name in ("iris", "wine")}
 GRACE, LOOKBACK = timedelta(minutes=2), timedelta(days=1)
@@ -111,3 +111,35 @@ def test_two_passes_before_the_claim_are_one_run(place: Place) -> None:
 
     assert place.pass_by() == place.pass_by()
     assert list(place.claim_all()) == ["claimed", "duplicate"]
+
+
+def released(place: Place) -> list[str]:
+    return list(release_claims(states=place.states, runs=place.runs, now=place.now))
+
+
+@pytest.mark.parametrize("status", ["Running", "WaitingForApproval"])
+@pytest.mark.parametrize("ended", ["ABORTED", "TIMED_OUT", "FAILED"])
+def test_a_run_whose_execution_ended_without_a_record_is_stopped(
+    place: Place, ended: str, status: Status
+) -> None:
+    place.runs.claim({"run_id": "iris-1", "model": "iris", "execution_arn": "e1"}, now=place.now)
+    if status != "Running":
+        place.runs.move("iris-1", status, now=place.now)
+    assert released(place) == []
+
+    place.states.executions["e1"] = ended
+
+    assert released(place) == ["iris-1"]
+    assert released(place) == []
+    run = place.runs.get("iris-1")
+    assert run["status"] == "Stopped"
+    assert run["reason"].startswith("the execution ")
+
+
+def test_what_an_execution_recorded_of_its_end_stays(place: Place) -> None:
+    place.runs.claim({"run_id": "iris-1", "model": "iris", "execution_arn": "e1"}, now=place.now)
+    place.runs.move("iris-1", "Failed", now=place.now, facts={"reason": "its own"})
+    place.states.executions["e1"] = "FAILED"
+
+    assert released(place) == []
+    assert place.runs.get("iris-1")["reason"] == "its own"

@@ -63,6 +63,36 @@ def test_the_first_event_claims_the_upload(runs: RunsTable, now: datetime) -> No
     assert "uploaded_by" not in run
 
 
+def stop(runs: RunsTable, now: datetime, run_id: str) -> None:
+    runs.move(run_id, "Stopped", now=now)
+
+
+@pytest.mark.parametrize("route", ["s3", "cloudtrail", "reconciler"])
+def test_no_event_takes_up_what_was_stopped(runs: RunsTable, now: datetime, route: str) -> None:
+    run_id = claim_upload(runs, now, route="s3")["run_id"]
+    stop(runs, now, run_id)
+
+    answer = claim_upload(runs, now, execution="execution-2", route=route)
+
+    assert (answer["outcome"], runs.get(run_id)["status"]) == ("duplicate", "Stopped")
+
+
+def test_a_person_takes_up_what_was_stopped_with_jobs_of_fresh_names(runs: RunsTable, now: datetime) -> None:
+    first = claim_upload(runs, now, route="s3")
+    assert claim_upload(runs, now, execution="execution-2", route="hand")["outcome"] == "duplicate"
+    stop(runs, now, first["run_id"])
+
+    again = claim_upload(runs, now, execution="execution-2", route="hand")
+    asked_twice = claim_upload(runs, now, execution="execution-2", route="hand")
+    third = claim_upload(runs, now, execution="execution-3", route="hand")
+
+    assert first["job_name"] == first["run_id"]
+    assert again == asked_twice
+    assert (again["outcome"], again["job_name"]) == ("claimed", f"{first['run_id']}-r2")
+    assert third["outcome"] == "duplicate"
+    assert runs.get(first["run_id"])["execution_arn"] == "execution-2"
+
+
 def test_the_second_event_is_a_duplicate_that_brings_the_uploaders_name(
     runs: RunsTable, now: datetime
 ) -> None:
@@ -70,7 +100,7 @@ def test_the_second_event_is_a_duplicate_that_brings_the_uploaders_name(
 
     second = claim_upload(runs, now, execution="execution-2", route="cloudtrail", uploaded_by=ALICE)
 
-    assert second == {"outcome": "duplicate", "run_id": first["run_id"], "reason": ""}
+    assert (second["outcome"], second["run_id"]) == ("duplicate", first["run_id"])
     run = runs.get(first["run_id"])
     assert (run["uploaded_by"], run["route"], run["execution_arn"]) == ("alice", "s3", "execution-1")
 

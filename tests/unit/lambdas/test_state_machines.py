@@ -130,7 +130,8 @@ def test_jobs_run_isolated_by_digest_under_the_runs_name() -> None:
         "EnableNetworkIsolation": True,
         "EnableInterContainerTrafficEncryption": True,
     }
-    assert train["TrainingJobName.$"] == "$.claim.run_id"
+    assert train["TrainingJobName.$"] == evaluate["ProcessingJobName.$"] == "$.attempt.job_name"
+    assert states["PlanTraining"]["Parameters"] == {"number": 1, "job_name.$": "$.claim.job_name"}
     assert states["Train"]["TimeoutSeconds"] > train["StoppingCondition"]["MaxRuntimeInSeconds"]
 
 
@@ -138,7 +139,7 @@ def test_a_candidate_is_registered_once_and_pending_with_its_lineage() -> None:
     request = render("retraining")["States"]["Register"]["Parameters"]
 
     assert request["ModelApprovalStatus"] == "PendingManualApproval"
-    assert request["ClientToken.$"] == "States.Hash($.claim.run_id, 'MD5')"
+    assert request["ClientToken.$"] == "States.Hash($.claim.job_name, 'MD5')"
     assert {key.removesuffix(".$") for key in request["CustomerMetadataProperties"]} == {
         "run_id",
         "commit",
@@ -151,7 +152,27 @@ def test_a_candidate_is_registered_once_and_pending_with_its_lineage() -> None:
         "dataset_uri",
         "dataset_version_id",
         "dataset_sha256",
+        "execution_arn",
+        "training_job",
     }
+
+
+@pytest.mark.parametrize(
+    ("job", "noun", "key"), [("Train", "Training", "training"), ("Evaluate", "Evaluation", "evaluation")]
+)
+def test_a_job_is_tried_again_under_a_fresh_name_for_what_passes_by_itself(
+    job: str, noun: str, key: str
+) -> None:
+    states = render("retraining", **{f"{key}_attempts": 4})["States"]
+
+    (rule,) = states[f"May{job}Again"]["Choices"]
+    assert states[job]["Catch"][-1]["Next"] == f"May{job}Again"
+    assert rule["And"][0] == {"Variable": "$.attempt.number", "NumericLessThan": 4}
+    assert states[f"May{job}Again"]["Default"] == "ReportFailed"
+    again = states[rule["Next"]]
+    assert "States.MathAdd($.attempt.number, 1)" in again["Parameters"]["job_name.$"]
+    assert again["Parameters"]["wait_s.$"].startswith("States.MathRandom(")
+    assert states[again["Next"]] == {"Type": "Wait", "SecondsPath": "$.attempt.wait_s", "Next": job}
 
 
 def test_an_unanswered_gate_rejects_the_package_and_expires() -> None:

@@ -145,3 +145,53 @@ run "what_is_switched_off_is_left_out" {
     error_message = "The switch of the job decides."
   }
 }
+
+run "a_spot_job_waits_for_its_instance_and_keeps_checkpoints" {
+  command = apply
+
+  variables {
+    training = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 3600, spot_wait_s = 7200 }
+  }
+
+  assert {
+    condition = (
+      jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.EnableManagedSpotTraining
+      && jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.StoppingCondition == { MaxRuntimeInSeconds = 3600, MaxWaitTimeInSeconds = 7200 }
+      && startswith(jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.CheckpointConfig["S3Uri.$"], "States.Format('s3://mlops-staging-models-123456789012/runs/{}/checkpoints'")
+      && jsondecode(aws_sfn_state_machine.this.definition).States.Train.TimeoutSeconds > 7200
+    )
+    error_message = "A Spot job names how long it may wait in all, and where its checkpoints outlive the instance."
+  }
+}
+
+run "without_spot_nothing_is_said_of_it" {
+  command = apply
+
+  assert {
+    condition     = !can(jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.EnableManagedSpotTraining) && !can(jsondecode(aws_sfn_state_machine.this.definition).States.Train.Parameters.CheckpointConfig)
+    error_message = "SageMaker takes MaxWaitTimeInSeconds for Spot jobs only."
+  }
+}
+
+run "the_machine_outlasts_every_attempt" {
+  command = apply
+
+  variables {
+    training = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 3600, attempts = 5, retry_wait_s = 600 }
+  }
+
+  assert {
+    condition     = jsondecode(aws_sfn_state_machine.this.definition).TimeoutSeconds > 5 * (3600 + 3600 + 600) + 3 * (1800 + 3600 + 300) + 86400 + 86400
+    error_message = "The machine's time must not end while a job may still be tried."
+  }
+}
+
+run "a_spot_wait_shorter_than_the_training_is_refused" {
+  command = plan
+
+  variables {
+    training = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 3600, spot_wait_s = 1800 }
+  }
+
+  expect_failures = [var.training]
+}
