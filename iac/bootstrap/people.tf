@@ -184,6 +184,18 @@ resource "aws_iam_role_policy" "data_scientist" {
         Resource = "${local.s3}${local.staging.data_bucket}/quarantine/*"
       },
       {
+        Sid      = "ReadDatasets"
+        Effect   = "Allow"
+        Action   = ["s3:GetObjectVersion"]
+        Resource = "${local.s3}${local.staging.data_bucket}/datasets/*"
+      },
+      {
+        Sid      = "ReadModels"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "${local.s3}${local.staging.models_bucket}/runs/*/training/*"
+      },
+      {
         Sid       = "ListDatasets"
         Effect    = "Allow"
         Action    = ["s3:ListBucket"]

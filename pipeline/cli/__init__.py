@@ -85,6 +85,7 @@ for command in (
     lineage.show,
     lineage.compare,
     tracking.track,
+    lineage.reproduce,
     answers.approve,
     answers.reject,
     serving.status,

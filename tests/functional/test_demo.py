@@ -65,6 +65,14 @@ def test_two_event_routes_make_one_training_job(deployment: Deployment) -> None:
     assert len(jobs) == 1
 
 
+def test_a_run_is_made_again_from_its_lineage_with_equal_predictions(deployment: Deployment) -> None:
+    done = deployment.mlops("reproduce", deployment.demo["run_id"], "--json", profile="uploader")
+
+    assert done.exit_code == 0, done.stderr
+    assert done.json["equal"]
+    assert done.json["comparison"]["identical"]
+
+
 def test_history_tells_who_approved_what(deployment: Deployment) -> None:
     history = deployment.mlops("history", "--env", "production", "--json", profile="approver")
 
