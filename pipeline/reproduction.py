@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -233,10 +234,7 @@ def compare_models(recorded: Trained, reproduced: Trained) -> Comparison:
     one, other = _probe(recorded), _probe(reproduced)
     if one["rows"] != other["rows"]:
         raise RunError("The two models' cards hold answers to different rows: they saw different data.")
-    differences = [
-        abs(a - b) / max(1.0, abs(a))
-        for a, b in zip(_flat(one["answers"]), _flat(other["answers"]), strict=True)
-    ]
+    differences = _differences(_flat(one["answers"]), _flat(other["answers"]))
     return Comparison(
         recorded_onnx_sha256=recorded.onnx_sha256,
         reproduced_onnx_sha256=reproduced.onnx_sha256,
@@ -283,6 +281,26 @@ def _probe(model: Trained) -> Mapping[str, Any]:
     if probe is None:
         raise RunError("The model's card holds no answers of the training library: an older image made it.")
     return probe
+
+
+def _differences(recorded: list[float], reproduced: list[float]) -> list[float]:
+    """Raises: RunError where an answer has nothing on the other side that it could be compared with."""
+    if len(recorded) != len(reproduced):
+        raise RunError(
+            f"The two models' cards hold {len(recorded)} and {len(reproduced)} values for the same rows: "
+            "they know different classes."
+        )
+    pairs = [
+        (a, b)
+        for a, b in zip(recorded, reproduced, strict=True)
+        if a != b and not (math.isnan(a) and math.isnan(b))
+    ]
+    for a, b in pairs:
+        if not (math.isfinite(a) and math.isfinite(b)):
+            raise RunError(
+                f"One model answers {a:g} where the other answers {b:g}: neither is near the other."
+            )
+    return [abs(a - b) / max(1.0, abs(a)) for a, b in pairs]
 
 
 def _flat(answers: list[Any]) -> list[float]:

@@ -63,7 +63,8 @@ class RunsTable:
     def claim(self, item: Mapping[str, Any], *, now: datetime, again: bool = False) -> int:
         """Which claim of the run this execution holds, from 1; 0 where another one holds the run.
 
-        An execution that asks twice holds what it held. `again`: a run that was stopped may be had anew.
+        An execution that asks twice holds what it held. `again`: a run that was stopped, and stands in the
+        ledger as such, may be had anew. Its uploader stays, whatever `item` says.
         """
         fresh = {"ConditionExpression": "attribute_not_exists(run_id)"}
         if self._put_claim(item, 1, now=now, condition=fresh):
@@ -72,16 +73,19 @@ class RunsTable:
         number = int(holder.get("claims", 1))
         if holder["execution_arn"] == item["execution_arn"]:
             return number
-        if not again or holder["status"] != "Stopped":
+        if not again or holder["status"] != "Stopped" or not is_entered(holder):
             return 0
+        uploader = holder.get("uploaded_by")
+        known = "uploaded_by = :by" if uploader else "attribute_not_exists(uploaded_by)"
         released = {
-            "ConditionExpression": "#status = :stopped AND execution_arn = :holder",
+            "ConditionExpression": f"#status = :stopped AND execution_arn = :holder AND {known}",
             "ExpressionAttributeNames": {"#status": "status"},
             "ExpressionAttributeValues": _to_item(
-                {":stopped": "Stopped", ":holder": holder["execution_arn"]}
+                {":stopped": "Stopped", ":holder": holder["execution_arn"], ":by": uploader}
             ),
         }
-        return number + 1 if self._put_claim(item, number + 1, now=now, condition=released) else 0
+        taken = {**item, "uploaded_by": uploader}
+        return number + 1 if self._put_claim(taken, number + 1, now=now, condition=released) else 0
 
     def _put_claim(
         self, item: Mapping[str, Any], number: int, *, now: datetime, condition: Mapping[str, Any]
@@ -145,6 +149,20 @@ class RunsTable:
             current = self.get(run_id)["status"]
             raise RunError(f"Run {run_id} is {current}; it cannot become {status} any more.") from None
 
+    def release(self, run_id: str, *, holder: str, reason: str, now: datetime) -> bool:
+        """Whether this stopped the run: not where it ended by itself, or another execution has it by now."""
+        values = {"status": "Stopped", "updated_at": now.isoformat(), "reason": reason}
+        request = _update_request(self._name, run_id, values=values, allowed=MAY_FOLLOW["Stopped"])
+        request["ConditionExpression"] += " AND execution_arn = :holder"
+        request["ExpressionAttributeValues"] |= _to_item({":holder": holder})
+        try:
+            self._dynamodb.update_item(**request)
+        except ClientError as error:
+            if not _is_condition(error):
+                raise
+            return False
+        return True
+
     def crown(self, model: str, run_id: str, *, now: datetime) -> None:
         """Remember the run whose model is the champion from now on."""
         values = {":run": run_id, ":now": now.isoformat()}
@@ -172,6 +190,11 @@ class RunsTable:
         self._dynamodb.update_item(
             **_update_request(self._name, run_id, values=values, allowed=get_args(Status))
         )
+
+
+def is_entered(run: Mapping[str, Any]) -> bool:
+    """Whether the ledger says that the execution which holds the run was stopped."""
+    return bool(run.get("entered") == run["execution_arn"])
 
 
 def release_attribute(environment: str) -> str:

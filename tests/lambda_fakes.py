@@ -213,7 +213,11 @@ class FakeStepFunctions:
         self.started.append((request["stateMachineArn"], json.loads(request["input"])))
 
     def describe_execution(self, *, executionArn: str) -> dict[str, str]:
-        return {"status": self.executions.get(executionArn, "RUNNING")}
+        status = self.executions.get(executionArn, "RUNNING")
+        refused = {"GONE": "ExecutionDoesNotExist", "DENIED": "AccessDeniedException"}
+        if status in refused:
+            raise client_error(refused[status], executionArn)
+        return {"status": status}
 
     def send_task_success(self, *, taskToken: str, output: str) -> None:
         if taskToken in self.answers or taskToken in self.dead:

@@ -42,10 +42,12 @@ def answer_gate(
     event: dict[str, Any], *, settings: Settings, clients: Clients, runs: RunsTable, now: datetime
 ) -> dict[str, Any]:
     """What became of the answer. Raises: ApprovalError when the approval is not a genuine record."""
-    package = clients.sagemaker.describe_model_package(ModelPackageName=event["detail"]["ModelPackageArn"])
+    arn = event["detail"]["ModelPackageArn"]
+    package = clients.sagemaker.describe_model_package(ModelPackageName=arn)
     run_id = package.get("CustomerMetadataProperties", {}).get("run_id")
     run = runs.get(run_id) if run_id else {}
-    if run.get("status") != "WaitingForApproval":
+    # A run that was stopped and taken up again has another package than the one it had.
+    if run.get("status") != "WaitingForApproval" or run.get("model_package_arn") != arn:
         return {"outcome": "no gate", "run_id": run_id, "status": run.get("status")}
     if event["detail"]["ModelApprovalStatus"] == "Approved":
         answer = _approved(package, settings=settings, clients=clients, now=now)

@@ -5,7 +5,8 @@ first runs; all others end as duplicates, but a duplicate that knows the uploade
 version that comes after a newer one of the same key has claimed a run is superseded: the newest wins.
 
 A run that was stopped has given its claim back (reconcile). No event may take it: one that comes late would
-undo what somebody wanted. Whoever starts the machine by hand may; its jobs get names of their own.
+undo what somebody wanted. Whoever starts the machine by hand may, which only an administrator can; its jobs
+get names of their own. Who uploaded the dataset, and so may not approve it, only an event says.
 """
 
 from __future__ import annotations
@@ -30,18 +31,20 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 def claim(request: dict[str, Any], *, s3: Any, runs: RunsTable, now: datetime) -> dict[str, Any]:
     """Whether this execution has the run and shall go on with it, and the names of the run and its jobs."""
     upload = _parse_upload(request["event"])
-    uploader = request["event"].get("uploaded_by")
+    route = request["event"].get("route")
+    by_event = route in EVENT_ROUTES
+    uploader = request["event"].get("uploaded_by") if by_event else None
     item = {
         "run_id": run_id(request["model"], upload),
         "model": request["model"],
         "bucket": upload.bucket,
         "key": upload.key,
         "version_id": upload.version_id,
-        "route": request["event"].get("route"),
+        "route": route,
         "uploaded_by": person(uploader) if uploader else None,
         "execution_arn": request["execution_arn"],
     }
-    number = runs.claim(item, now=now, again=item["route"] not in EVENT_ROUTES)
+    number = runs.claim(item, now=now, again=not by_event)
     names = {
         "run_id": item["run_id"],
         "job_name": item["run_id"] if number < 2 else f"{item['run_id']}-r{number}",

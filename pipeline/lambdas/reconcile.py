@@ -5,7 +5,8 @@ grace, which events have to come by themselves, is held against the runs table. 
 claim like any event, so that an upload whose event comes late has one run all the same.
 
 An execution that is stopped by hand, or runs over its time, records nothing of itself. Step Functions stops
-its job; here its run is called Stopped, which gives back its claim.
+its job; here its run is called Stopped, and the ledger says so, which gives back its claim. Whatever of it a
+round does not come to, the next one does.
 """
 
 from __future__ import annotations
@@ -17,12 +18,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from pipeline.artefact import Version
 from pipeline.lambdas import edge
-from pipeline.runs_table import RunsTable, run_id
+from pipeline.ledger import Ledger
+from pipeline.runs_table import RunsTable, is_entered, run_id
 
 UNDER_WAY = ("Running", "WaitingForApproval")
-RECORDLESS = ("ABORTED", "TIMED_OUT", "FAILED")
+# Step Functions forgets an execution 90 days after its end.
+GONE = "GONE"
+RECORDLESS = {
+    "ABORTED": "was stopped",
+    "TIMED_OUT": "ran over its time",
+    "FAILED": "could not record its end",
+    GONE: "ended so long ago that AWS no longer knows it",
+}
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -51,6 +62,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
         )
     )
     stopped = list(release_claims(states=edge.client("stepfunctions"), runs=edge.runs(), now=now))
+    enter_stops(environment=edge.settings().environment, runs=edge.runs(), ledger=edge.ledger(), now=now)
     logger.info("started %s, stopped %s", json.dumps(started), json.dumps(stopped))
     return {"started": started, "stopped": stopped}
 
@@ -81,17 +93,45 @@ def release_claims(*, states: Any, runs: RunsTable, now: datetime) -> Iterator[s
     for run in runs.all():
         if run["status"] not in UNDER_WAY:
             continue
-        execution = states.describe_execution(executionArn=run["execution_arn"])
-        # An execution that says how it ended says so first: what is read now is the end.
-        if execution["status"] in RECORDLESS and runs.get(run["run_id"])["status"] in UNDER_WAY:
-            runs.move(run["run_id"], "Stopped", facts={"reason": _why(execution)}, now=now)
+        execution = _describe(run["execution_arn"], states=states)
+        if execution["status"] not in RECORDLESS:
+            continue
+        if runs.release(run["run_id"], holder=run["execution_arn"], reason=_why(execution), now=now):
             yield run["run_id"]
+
+
+def enter_stops(*, environment: str, runs: RunsTable, ledger: Ledger, now: datetime) -> None:
+    """Enter each run that was stopped into the ledger, once, as `record` does other ends."""
+    for run in runs.all():
+        if run["status"] != "Stopped" or is_entered(run):
+            continue
+        holder = run["execution_arn"]
+        body = {
+            "environment": environment,
+            "run_id": run["run_id"],
+            "status": "Stopped",
+            "reason": run["reason"],
+            "execution_arn": holder,
+            "details": {},
+        }
+        since = datetime.fromisoformat(run["updated_at"])
+        ledger.append("run", body, entry_id=f"{holder}/Stopped", since=since)
+        runs.note(run["run_id"], {"entered": holder}, now=now)
+
+
+def _describe(execution_arn: str, *, states: Any) -> Mapping[str, Any]:
+    try:
+        found: Mapping[str, Any] = states.describe_execution(executionArn=execution_arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+            raise
+        return {"status": GONE}
+    return found
 
 
 def _why(execution: Mapping[str, Any]) -> str:
     said = ": ".join(execution[name] for name in ("error", "cause") if execution.get(name))
-    how = {"ABORTED": "was stopped", "TIMED_OUT": "ran over its time", "FAILED": "could not record its end"}
-    return f"the execution {how[execution['status']]}" + (f": {said}" if said else "")
+    return f"the execution {RECORDLESS[execution['status']]}" + (f": {said}" if said else "")
 
 
 def _find_uploads(

@@ -66,6 +66,9 @@ MUTANTS = {
     "modules/retraining": Mutant(
         "state_machine.tf", "execution_data = false", "execution_data = true", "holds the token"
     ),
+    "modules/retraining:jobs": Mutant(
+        "iam.tf", "/${local.run}${parts[1]}", "/${local.run}*${parts[1]}", "has jobs of its own"
+    ),
     "modules/role": Mutant("role.tf", '"aws:SourceAccount"', '"aws:Any"', "the account it acts for"),
     "modules/serving": Mutant("alarms.tf", "* 1000 ", "", "is in microseconds"),
     "modules/trigger": Mutant(
@@ -114,11 +117,12 @@ class Runs:
         answer = self._copy.run(folder, "validate") if folder in ROOTS else ""
         return answer + (self._run_tests(self._copy, folder) if folder in TESTED else "")
 
-    def _test_mutant(self, folder: str, mutant: Mutant) -> str:
+    def _test_mutant(self, name: str, mutant: Mutant) -> str:
         """What the tests say of the code with the mistake in it; they use what the first run initialised."""
+        folder = name.partition(":")[0]
         self.answers[folder].result()
         copy = IacCopy(
-            self._folder / "mutants" / folder,
+            self._folder / "mutants" / name.replace(":", "-"),
             data=self._folder / "data",
             locks=self._copy,
             variables=self._variables,

@@ -254,8 +254,16 @@ def test_a_run_that_is_stopped_stops_its_job_and_gives_back_its_claim(
         "the execution was stopped: NotThisOne: wrong file",
     )
 
-    model.start(model.retraining_arn, {**upload, "route": "hand"})
+    entries = [entry for entry in model.stage.ledger() if entry.body["run_id"] == name]
+    assert [(entry.kind, entry.body["status"]) for entry in entries] == [
+        ("dataset", "Accepted"),
+        ("run", "Stopped"),
+    ]
+
+    carol = upload["uploaded_by"].replace("alice", "carol")
+    model.start(model.retraining_arn, {**upload, "route": "hand", "uploaded_by": carol})
     run = model.wait_for_gate(name)
+    assert run["uploaded_by"] == "alice"
     assert f"/{name}-r2/" in run["model_uri"]
 
 

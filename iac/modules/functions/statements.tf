@@ -361,7 +361,7 @@ locals {
       },
     ])
 
-    reconcile = [
+    reconcile = concat(local.append_to_ledger, [
       local.list_datasets,
       local.read_runs,
       {
@@ -383,7 +383,7 @@ locals {
         Action   = ["states:DescribeExecution"]
         Resource = "${local.aws.states}:execution:${var.names.prefix}-retraining-*:*"
       },
-    ]
+    ])
 
     record = concat([local.update_runs], local.append_to_ledger)
 

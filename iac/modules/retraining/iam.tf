@@ -5,9 +5,13 @@ locals {
   }
   models                    = "arn:${var.context.partition}:s3:::${var.models_bucket}"
   release_state_machine_arn = "${local.aws.states}:stateMachine:${var.names.release_state_machine}"
-  # A run is named <model>-<16 hexadecimal digits>; its jobs bear its name, and a later attempt's a number behind it.
-  run  = "${var.model}-????????????????"
-  jobs = ["${local.aws.sagemaker}:training-job/${local.run}*", "${local.aws.sagemaker}:processing-job/${local.run}*"]
+  # A run is named <model>-<16 hexadecimal digits>. Its jobs bear its name, then -r2 to -r99 where it was stopped and taken up
+  # again, -eval where they evaluate, and -2 to -5 for a later attempt. A star in their place would let iris at iris-large's.
+  run = "${var.model}-????????????????"
+  jobs = [
+    for parts in setproduct(["training-job", "processing-job"], ["", "-r?", "-r??"], ["", "-?"]) :
+    "${local.aws.sagemaker}:${parts[0]}/${local.run}${parts[1]}${parts[0] == "processing-job" ? "-eval" : ""}${parts[2]}"
+  ]
 
   vpc_statements = jsondecode(var.vpc == null ? "[]" : var.vpc.role_statements)
 }

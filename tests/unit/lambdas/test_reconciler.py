@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from lambda_fakes import FakeS3, FakeStepFunctions
 
 from pipeline.lambdas.claim import claim
-from pipeline.lambdas.reconcile import Route, reconcile, release_claims
+from pipeline.lambdas.reconcile import Route, enter_stops, reconcile, release_claims
+from pipeline.ledger import Ledger
 from pipeline.runs_table import RunsTable, Status
 
 ROUTES = {name: Route(f"datasets/{name}/", f"machine-{name}") for name in ("iris", "wine")}
@@ -134,6 +136,70 @@ def test_a_run_whose_execution_ended_without_a_record_is_stopped(
     run = place.runs.get("iris-1")
     assert run["status"] == "Stopped"
     assert run["reason"].startswith("the execution ")
+
+
+def stopped_place(place: Place, *, holder: str = "e1") -> str:
+    place.runs.claim({"run_id": "iris-1", "model": "iris", "execution_arn": holder}, now=place.now)
+    place.states.executions[holder] = "ABORTED"
+    return "iris-1"
+
+
+def test_an_execution_that_aws_has_forgotten_ends_its_run_and_not_the_round(place: Place) -> None:
+    stopped_place(place)
+    place.states.executions["e1"] = "GONE"
+    place.runs.claim({"run_id": "iris-2", "model": "iris", "execution_arn": "e2"}, now=place.now)
+    place.states.executions["e2"] = "ABORTED"
+
+    assert sorted(released(place)) == ["iris-1", "iris-2"]
+    assert place.runs.get("iris-1")["reason"] == "the execution ended so long ago that AWS no longer knows it"
+
+
+def test_other_errors_about_an_execution_end_the_round(place: Place) -> None:
+    stopped_place(place)
+    place.states.executions["e1"] = "DENIED"
+
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        released(place)
+
+
+def test_a_claim_that_another_execution_took_meanwhile_is_not_released(place: Place) -> None:
+    run_id = stopped_place(place)
+
+    assert not place.runs.release(run_id, holder="e0", reason="late", now=place.now)
+    assert place.runs.get(run_id)["status"] == "Running"
+
+
+def test_a_stop_is_entered_into_the_ledger_once(place: Place) -> None:
+    run_id = stopped_place(place)
+    released(place)
+    ledger = Ledger("ledger", s3=place.s3, now=lambda: place.now, sleep=float)
+
+    for _ in range(2):
+        enter_stops(environment="staging", runs=place.runs, ledger=ledger, now=place.now)
+
+    (entry,) = ledger.entries()
+    assert (entry.kind, entry.entry_id) == ("run", "e1/Stopped")
+    assert entry.body == {
+        "environment": "staging",
+        "run_id": run_id,
+        "status": "Stopped",
+        "reason": "the execution was stopped",
+        "execution_arn": "e1",
+        "details": {},
+    }
+
+
+def test_a_stop_whose_entry_was_not_noted_is_not_entered_again(place: Place) -> None:
+    run_id = stopped_place(place)
+    released(place)
+    ledger = Ledger("ledger", s3=place.s3, now=lambda: place.now, sleep=float)
+    enter_stops(environment="staging", runs=place.runs, ledger=ledger, now=place.now)
+    place.runs.note(run_id, {"entered": "nobody"}, now=place.now)
+
+    enter_stops(environment="staging", runs=place.runs, ledger=ledger, now=place.now)
+
+    assert len(list(ledger.entries())) == 1
+    assert place.runs.get(run_id)["entered"] == "e1"
 
 
 def test_what_an_execution_recorded_of_its_end_stays(place: Place) -> None:

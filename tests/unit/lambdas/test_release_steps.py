@@ -87,7 +87,8 @@ class World:
         s3.put_object(Bucket="staging-models", Key="model.tar.gz", Body=MODEL)
         item = {"run_id": RUN_ID, "model": "iris", "execution_arn": "run", "uploaded_by": "alice"}
         runs.claim(item, now=now)
-        runs.move(RUN_ID, "WaitingForApproval", facts={"task_token": "token"}, now=now)
+        facts = {"task_token": "token", "model_package_arn": PACKAGE_ARN}
+        runs.move(RUN_ID, "WaitingForApproval", facts=facts, now=now)
 
     def subject(self) -> Subject:
         return package_subject(self.package, project="mlops", environment="production")
@@ -322,6 +323,17 @@ def test_an_answer_after_the_end_of_the_run_finds_no_gate(
     world.runs.move(RUN_ID, "Expired", now=now)
 
     assert world.answer(production, "Approved")["outcome"] == "no gate"
+    assert not world.stepfunctions.answers
+
+
+@pytest.mark.parametrize("status", ["Approved", "Rejected"])
+def test_an_answer_about_the_package_that_a_stopped_run_had_finds_no_gate(
+    world: World, production: Settings, now: datetime, status: str
+) -> None:
+    world.approve()
+    world.runs.note(RUN_ID, {"model_package_arn": f"{PACKAGE_ARN}0"}, now=now)
+
+    assert world.answer(production, status)["outcome"] == "no gate"
     assert not world.stepfunctions.answers
 
 

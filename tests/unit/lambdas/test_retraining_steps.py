@@ -64,7 +64,9 @@ def test_the_first_event_claims_the_upload(runs: RunsTable, now: datetime) -> No
 
 
 def stop(runs: RunsTable, now: datetime, run_id: str) -> None:
-    runs.move(run_id, "Stopped", now=now)
+    holder = runs.get(run_id)["execution_arn"]
+    assert runs.release(run_id, holder=holder, reason="stopped", now=now)
+    runs.note(run_id, {"entered": holder}, now=now)
 
 
 @pytest.mark.parametrize("route", ["s3", "cloudtrail", "reconciler"])
@@ -91,6 +93,36 @@ def test_a_person_takes_up_what_was_stopped_with_jobs_of_fresh_names(runs: RunsT
     assert (again["outcome"], again["job_name"]) == ("claimed", f"{first['run_id']}-r2")
     assert third["outcome"] == "duplicate"
     assert runs.get(first["run_id"])["execution_arn"] == "execution-2"
+
+
+def test_the_uploader_of_what_is_taken_up_stays(runs: RunsTable, now: datetime) -> None:
+    run_id = claim_upload(runs, now, route="cloudtrail", uploaded_by=ALICE)["run_id"]
+    stop(runs, now, run_id)
+
+    again = claim_upload(runs, now, execution="execution-2", route="hand", uploaded_by=ALICE[:-5] + "carol")
+
+    assert again["outcome"] == "claimed"
+    assert runs.get(run_id)["uploaded_by"] == "alice"
+
+
+@pytest.mark.parametrize("route", ["hand", None])
+def test_who_starts_an_execution_by_hand_names_no_uploader(
+    runs: RunsTable, now: datetime, route: str | None
+) -> None:
+    run_id = claim_upload(runs, now, route=route, uploaded_by=ALICE)["run_id"]
+    claim_upload(runs, now, execution="execution-2", route=route, uploaded_by=ALICE)
+
+    assert "uploaded_by" not in runs.get(run_id)
+    stop(runs, now, run_id)
+    assert claim_upload(runs, now, execution="execution-3", uploaded_by=ALICE)["outcome"] == "claimed"
+    assert "uploaded_by" not in runs.get(run_id)
+
+
+def test_what_was_stopped_is_not_taken_up_before_the_ledger_says_so(runs: RunsTable, now: datetime) -> None:
+    run_id = claim_upload(runs, now, route="s3")["run_id"]
+    runs.release(run_id, holder="execution-1", reason="stopped", now=now)
+
+    assert claim_upload(runs, now, execution="execution-2", route="hand")["outcome"] == "duplicate"
 
 
 def test_the_second_event_is_a_duplicate_that_brings_the_uploaders_name(

@@ -200,6 +200,20 @@ def test_other_files_are_held_against_each_other_by_their_answers(answer: float,
             check_comparison(comparison, RECIPE)
 
 
+@pytest.mark.parametrize("answer", [float("nan"), float("inf")])
+def test_an_answer_that_is_no_number_is_near_nothing(answer: float) -> None:
+    other = moved([[0.2, 0.8], [answer, 0.5]])
+
+    with pytest.raises(RunError, match=f"answers 0.5 where the other answers {answer}"):
+        compare_models(Trained(b"onnx", CARD), other)
+    assert compare_models(other, replace(other, onnx=b"third")).equal
+
+
+def test_answers_about_other_classes_are_not_compared() -> None:
+    with pytest.raises(RunError, match="hold 4 and 3 values for the same rows"):
+        compare_models(Trained(b"onnx", CARD), moved([[0.2, 0.8], [0.5]]))
+
+
 def test_answers_to_other_rows_are_not_compared() -> None:
     other = Trained(b"other", {"probe": {"rows": [[2.0], [None]], "answers": CARD["probe"]["answers"]}})
 

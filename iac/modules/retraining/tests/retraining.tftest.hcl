@@ -195,3 +195,31 @@ run "a_spot_wait_shorter_than_the_training_is_refused" {
 
   expect_failures = [var.training]
 }
+
+run "the_machine_runs_its_own_models_jobs_only" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for job in [
+        "training-job/iris-0123456789abcdef", "training-job/iris-0123456789abcdef-2", "training-job/iris-0123456789abcdef-r2",
+        "training-job/iris-0123456789abcdef-r12-5", "processing-job/iris-0123456789abcdef-eval",
+        "processing-job/iris-0123456789abcdef-eval-2", "processing-job/iris-0123456789abcdef-r2-eval",
+        "processing-job/iris-0123456789abcdef-r12-eval-5",
+      ] :
+      anytrue([for arn in local.jobs : can(regex("^${replace(arn, "?", ".")}$", "arn:aws:sagemaker:us-east-1:123456789012:${job}"))])
+    ])
+    error_message = "Each name that the machine gives a job must be one that it may use."
+  }
+  assert {
+    condition = !anytrue([
+      for job in [
+        "training-job/iris-large-0123456789abcdef", "training-job/iris-large-0123456789abcdef-2", "training-job/iris-r2-0123456789abcdef",
+        "processing-job/iris-large-0123456789abcdef-eval", "processing-job/iris-x-0123456789abcdef-r2-eval-2",
+        "processing-job/iris-r-0123456789abcdef-eval",
+      ] :
+      anytrue([for arn in local.jobs : can(regex("^${replace(replace(arn, "?", "."), "*", ".*")}$", "arn:aws:sagemaker:us-east-1:123456789012:${job}"))])
+    ])
+    error_message = "A model whose name begins with this one's has jobs of its own."
+  }
+}
