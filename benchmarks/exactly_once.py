@@ -210,6 +210,11 @@ def judge(model: Any, uploads: list[Upload]) -> dict[str, Any]:
         "newest versions superseded": sum(plan in newest for plan in superseded),
         "dropped uploads not found in time": len(dropped) - sum(s <= FOUND_LIMIT_S for s in found),
     }
+    for name in expected:
+        run = runs.get(name, {"status": "none"})
+        if run["status"] not in ("RejectedByGates", "Superseded") or ledger[name, False] != 1:
+            told = f"{run['status']}: {run.get('reason')}; {ledger[name, False]} ends in the ledger"
+            print(f"{name}: {told}", file=sys.stderr)
     return {
         "uploads": len(uploads),
         "kinds": dict(Counter(plan.kind for plan in uploads)),
