@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -24,6 +25,7 @@ PREFIX = "ledger/"
 _KEY = re.compile(rf"{PREFIX}([0-9]{{12}})\.json")
 GENESIS = "0" * 64
 MAX_ATTEMPTS = 60
+REMEMBERED = 1000
 # S3's 409 means that another conditional write to the same key is under way at this moment.
 TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 CLOCK_SKEW = timedelta(minutes=5)
@@ -53,6 +55,8 @@ class Ledger:
         self._now = now
         self._sleep = sleep
         self._seen = 0
+        # An entry never changes: an attempt after another one reads only what came meanwhile.
+        self._read = lru_cache(REMEMBERED)(self._read_stored)
 
     def append(self, kind: str, body: dict[str, Any], *, entry_id: str, since: datetime) -> Entry:
         """The entry with this id, appended unless an earlier attempt, begun after `since`, did so.
@@ -104,7 +108,7 @@ class Ledger:
             for found in page.get("Contents", []):
                 yield _sequence_of(found["Key"])
 
-    def _read(self, sequence: int) -> Entry:
+    def _read_stored(self, sequence: int) -> Entry:
         return parse_entry(self._get(sequence), sequence=sequence)
 
     def _get(self, sequence: int) -> bytes:
