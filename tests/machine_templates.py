@@ -25,6 +25,8 @@ PLAIN = {
     "evaluation_attempts": 3,
     "evaluation_retry_least_s": 0,
     "evaluation_retry_most_s": 1,
+    "training_poll_s": 1,
+    "evaluation_poll_s": 1,
     "training_isolation": "true",
     "training_encryption": "true",
     "training_volume_key": "",

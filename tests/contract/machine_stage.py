@@ -184,10 +184,18 @@ class Model:
     """One model with an image of its programs, its machines in both environments, and a dataset."""
 
     def __init__(
-        self, stage: Stage, image: str, *, serving: dict[str, Any] | None = None, **changes: Any
+        self,
+        stage: Stage,
+        image: str,
+        *,
+        serving: dict[str, Any] | None = None,
+        unheard: tuple[str, ...] = (),
+        **changes: Any,
     ) -> None:
+        """`unheard`: the states whose call is made once before, by somebody who does not hear the answer."""
         self.stage, self.aws, self.image = stage, stage.aws, image
         self._serving = serving or {}
+        self._unheard = unheard
         self.name = f"m{uuid.uuid4().hex[:6]}"
         self.group = f"stage-staging-{self.name}"
         self.aws.client("sagemaker").create_model_package_group(ModelPackageGroupName=self.group)
@@ -363,6 +371,8 @@ class Model:
     def _create_machine(self, kind: str, environment: str, **values: Any) -> str:
         common = {"model": self.name, "environment": environment, **self.stage.functions[environment]}
         definition = render(kind, **{**common, **values, **self._changes})
+        for name in self._unheard if kind == "retraining" else ():
+            _lose_first_answer(definition["States"], name)
         arn: str = self.aws.client("stepfunctions").create_state_machine(
             name=f"{self.endpoint_name(environment)}-{kind}",
             definition=json.dumps(definition),
@@ -370,6 +380,17 @@ class Model:
         )["stateMachineArn"]
         assert arn.startswith(f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:")
         return arn
+
+
+def _lose_first_answer(states: dict[str, Any], name: str) -> None:
+    """Has the call made, then made again as after a lost answer."""
+    states[f"{name}Again"] = states[name]
+    states[name] = {
+        **{key: states[name][key] for key in ("Type", "Parameters", "TimeoutSeconds")},
+        "Resource": states[name]["Resource"].removesuffix(".sync"),
+        "ResultPath": None,
+        "Next": f"{name}Again",
+    }
 
 
 def _policy(statement: dict[str, Any]) -> str:

@@ -221,6 +221,81 @@ def test_attempts_are_bounded_and_the_last_ones_reason_is_the_runs(make_model: C
     assert reason == ended.cause
 
 
+def jobs_of(model: Model, run_id: str) -> dict[str, str]:
+    """The status of each of a run's jobs, by name."""
+    sagemaker = model.aws.client("sagemaker")
+    training = sagemaker.list_training_jobs(NameContains=run_id)["TrainingJobSummaries"]
+    processing = sagemaker.list_processing_jobs(NameContains=run_id)["ProcessingJobSummaries"]
+    return {job["TrainingJobName"]: job["TrainingJobStatus"] for job in training} | {
+        job["ProcessingJobName"]: job["ProcessingJobStatus"] for job in processing
+    }
+
+
+def test_jobs_whose_making_nobody_heard_of_are_adopted(make_model: Callable[..., Model]) -> None:
+    model = make_model(unheard=("Train", "Evaluate"))
+
+    _, run = run_to_gate(model)
+
+    name = run["run_id"]
+    assert jobs_of(model, name) == {name: "Completed", f"{name}-eval": "Completed"}
+    assert model.packages() == ["PendingManualApproval"]
+
+
+def test_an_adopted_job_that_fails_ends_the_run_with_its_own_reason(make_model: Callable[..., Model]) -> None:
+    model = make_model({"train": RAISES}, unheard=("Train",))
+    upload = model.upload()
+    name = model.run_id(upload)
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert ended.cause.startswith(f"Training job {name}: Failed: AlgorithmError: the data has no season")
+    assert jobs_of(model, name) == {name: "Failed"}
+
+
+def test_an_adopted_job_without_capacity_is_tried_again_under_a_fresh_name(
+    make_model: Callable[..., Model],
+) -> None:
+    train = NO_CAPACITY.format(failing="not name.endswith('-2')") + PROGRAMS["train"]
+    model = make_model({"train": train}, unheard=("Train",))
+
+    _, run = run_to_gate(model)
+
+    name = run["run_id"]
+    assert jobs_of(model, name) == {name: "Failed", f"{name}-2": "Completed", f"{name}-eval": "Completed"}
+
+
+def test_a_job_that_another_made_under_the_runs_name_is_not_adopted(make_model: Callable[..., Model]) -> None:
+    model = make_model()
+    upload = model.upload()
+    name = model.run_id(upload)
+    model.aws.client("sagemaker").create_training_job(
+        TrainingJobName=name,
+        RoleArn=model.stage.roles["sagemaker"],
+        AlgorithmSpecification={"TrainingImage": model.image, "TrainingInputMode": "File"},
+        InputDataConfig=[
+            {
+                "ChannelName": "train",
+                "DataSource": {
+                    "S3DataSource": {
+                        "S3DataType": "S3Prefix",
+                        "S3Uri": f"s3://{upload['bucket']}/{upload['key']}",
+                        "S3DataDistributionType": "FullyReplicated",
+                    }
+                },
+            }
+        ],
+        OutputDataConfig={"S3OutputPath": f"s3://{model.stage.buckets['models']}/elsewhere"},
+        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
+        StoppingCondition={"MaxRuntimeInSeconds": 600},
+    )
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert ended.last_state == "Failed"
+    assert ended.cause.startswith("SageMaker.ResourceInUseException: ")
+    assert model.packages() == []
+
+
 def test_a_run_that_is_stopped_stops_its_job_and_gives_back_its_claim(
     make_model: Callable[..., Model],
 ) -> None:

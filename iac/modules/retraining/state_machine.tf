@@ -16,6 +16,11 @@ locals {
   })},"
   # From asking for the instance to the end; a Spot instance may be waited for.
   training_longest_s = coalesce(var.training.spot_wait_s, var.training.max_runtime_s)
+  # A job that is followed is asked for at most a thousand times: an execution's history holds 25,000 events.
+  poll_s = {
+    training   = max(15, ceil(local.training_longest_s / 1000))
+    evaluation = max(15, ceil(var.evaluation.max_runtime_s / 1000))
+  }
   # Each job with its attempts and the waits between them, the release on staging, and the wait for a person.
   machine_timeout_s = (
     var.training.attempts * (local.training_longest_s + 3600 + var.training.retry_wait_s)
@@ -53,6 +58,7 @@ resource "aws_sfn_state_machine" "this" {
     training_attempts         = var.training.attempts
     training_retry_least_s    = floor(var.training.retry_wait_s / 2)
     training_retry_most_s     = var.training.retry_wait_s
+    training_poll_s           = local.poll_s["training"]
     training_volume_key       = local.volume_keys["training"]
     training_isolation        = var.training.network_isolation
     training_encryption       = var.training.inter_container_encryption
@@ -64,6 +70,7 @@ resource "aws_sfn_state_machine" "this" {
     evaluation_attempts       = var.evaluation.attempts
     evaluation_retry_least_s  = floor(var.evaluation.retry_wait_s / 2)
     evaluation_retry_most_s   = var.evaluation.retry_wait_s
+    evaluation_poll_s         = local.poll_s["evaluation"]
     evaluation_volume_key     = local.volume_keys["evaluation"]
     evaluation_isolation      = var.evaluation.network_isolation
     evaluation_encryption     = var.evaluation.inter_container_encryption

@@ -223,3 +223,17 @@ run "the_machine_runs_its_own_models_jobs_only" {
     error_message = "A model whose name begins with this one's has jobs of its own."
   }
 }
+
+run "following_a_job_fits_into_the_history" {
+  command = apply
+
+  variables {
+    training = { instance_type = "ml.m5.large", instance_count = 1, volume_size_gb = 10, max_runtime_s = 432000 }
+  }
+
+  assert {
+    # Task, choice and wait leave nine events a round.
+    condition     = 9 * 432000 / jsondecode(aws_sfn_state_machine.this.definition).States.WaitForTraining.Seconds < 12500
+    error_message = "An execution's history holds 25,000 events; following one job may take half of them."
+  }
+}
