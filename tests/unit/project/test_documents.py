@@ -85,6 +85,15 @@ def test_every_test_that_is_named_as_a_proof_exists() -> None:
     assert missing == []
 
 
+def test_every_test_that_shows_what_retraining_survives_exists() -> None:
+    document = (ROOT / "docs" / "retraining.md").read_text().split("## What it survives")[1]
+    named = set(re.findall(r"`(test_\w+)`", document))
+    there = "\n".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(named) > 20
+    assert named <= set(re.findall(r"^def (test_\w+)", there, re.MULTILINE))
+
+
 def test_every_relative_link_leads_somewhere() -> None:
     broken = []
     for document in documents():
