@@ -245,8 +245,7 @@ def unreported(place: Place) -> Route:
 
 
 def act_reconcile(place: Place, client: MakeClient, route: Route) -> None:
-    """A round, and the claims of all that it and earlier ones started."""
-    states = client("stepfunctions")
+    """A round; if it comes to its end, then the claims of all that it and earlier ones started."""
     list(
         reconcile(
             {"iris": route},
@@ -254,27 +253,27 @@ def act_reconcile(place: Place, client: MakeClient, route: Route) -> None:
             since=datetime.now(UTC) - timedelta(hours=1),
             until=datetime.now(UTC) + timedelta(seconds=1),
             s3=client("s3"),
-            states=states,
+            states=client("stepfunctions"),
             runs=place.runs(client),
         )
     )
+    states = place.aws.client("stepfunctions")
     listed = states.list_executions(stateMachineArn=route.state_machine_arn)["executions"]
     inputs = [states.describe_execution(executionArn=one["executionArn"])["input"] for one in listed]
     # The version that was uploaded last first: what is claimed does not depend on the order of executions.
     versions = place.names[::-1]
     for event in sorted(map(json.loads, inputs), key=lambda event: versions.index(event["version_id"])):
-        place.claim(event, client, execution_arn=f"of {event['version_id']}")
+        place.claim(event, place.aws.client, execution_arn=f"of {event['version_id']}")
 
 
 def abandoned(place: Place) -> None:
-    """Two runs whose executions were stopped."""
+    """A run whose execution was stopped."""
     machine = place.machine({"Type": "Wait", "Seconds": 3600, "End": True})
     states = place.aws.client("stepfunctions")
-    for _ in range(2):
-        execution = states.start_execution(stateMachineArn=machine)["executionArn"]
-        place.claim(place.upload(), place.aws.client, execution_arn=execution)
-        states.stop_execution(executionArn=execution, cause="wrong file")
-        wait_until(lambda arn=execution: states.describe_execution(executionArn=arn)["status"] == "ABORTED")
+    execution = states.start_execution(stateMachineArn=machine)["executionArn"]
+    place.claim(place.upload(), place.aws.client, execution_arn=execution)
+    states.stop_execution(executionArn=execution, cause="wrong file")
+    wait_until(lambda: states.describe_execution(executionArn=execution)["status"] == "ABORTED")
 
 
 def act_release(place: Place, client: MakeClient, _: None) -> None:
