@@ -188,7 +188,7 @@ def test_each_command_has_help_and_json() -> None:
         shown = CliRunner().invoke(app, [name, "--help"]).output
 
         assert "--json" in shown, name
-    assert len(commands) == 25
+    assert len(commands) == 26
 
 
 def test_docs_list_every_exit_code_once() -> None:
