@@ -103,6 +103,7 @@ module "retraining" {
   models_bucket          = local.names.models_bucket
   kms_key_arn            = local.core.data_kms_key_arn
   commit                 = var.commit
+  alerts_topic_arn       = module.operations.alerts_topic_arn
   dead_letters_queue_arn = local.dead_letters_queue_arn
   log_retention_days     = var.log_retention_days
 }

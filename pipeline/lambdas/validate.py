@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
@@ -19,9 +20,13 @@ from pipeline.dataset import Contract, Reference, Report, check_dataset, parse_c
 from pipeline.lambdas import edge
 from pipeline.runs_table import RunsTable
 
+# Of whom nothing is known: CloudTrail's event, which alone names people, may come minutes after S3's.
+UNKNOWN = "unknown"
+SHOWN = 300
+
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """{run_id, model, bucket, key, version_id} -> {accepted, reason, dataset_sha256, rows, train_uri}"""
+    """{run_id, model, bucket, key, version_id} -> {accepted, reason, *_sha256, rows, train_uri, notice}"""
     return validate(
         event,
         data_bucket=edge.settings().data_bucket,
@@ -64,16 +69,21 @@ def validate(
             ContentType="application/json",
         )
         train_uri = copy_version(version, bucket=models_bucket, key=f"runs/{run_id}/train/data.csv", s3=s3)
+        notice = None
     else:
         train_uri = None
         folder = f"quarantine/{request['model']}/{run_id}"
         _quarantine(version, report, bucket=data_bucket, folder=folder, s3=s3)
+        notice = _notice(
+            request, report, runs.get(run_id), reason_uri=f"s3://{data_bucket}/{folder}/reason.json"
+        )
     return {
         "accepted": report.accepted,
         "reason": report.reason,
         "dataset_sha256": report.sha256,
         "rows": report.rows,
         "train_uri": train_uri,
+        "notice": notice,
     }
 
 
@@ -107,3 +117,25 @@ def _quarantine(version: Version, report: Report, *, bucket: str, folder: str, s
         Body=json.dumps(reason, indent=2).encode(),
         ContentType="application/json",
     )
+
+
+def _notice(
+    request: dict[str, Any], report: Report, run: Mapping[str, Any], *, reason_uri: str
+) -> dict[str, Any]:
+    """What the uploader is told. `uploaded_by` is the person, as far as an event has named one by now."""
+    first = report.problems[0]
+    return {
+        "event": "dataset refused",
+        "run_id": request["run_id"],
+        "model": request["model"],
+        "uploaded_by": (run.get("uploaded_by") or UNKNOWN).rpartition("/")[2],
+        "bucket": request["bucket"],
+        "key": request["key"],
+        "version_id": request["version_id"],
+        "reason_uri": reason_uri,
+        "problems": len(report.problems),
+        "first": {
+            name: value[:SHOWN] if isinstance(value, str) else value
+            for name, value in dataclasses.asdict(first).items()
+        },
+    }

@@ -116,6 +116,7 @@ class Stage:
         self.approval_key = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"][
             "Arn"
         ]
+        self.alerts_topic = aws.client("sns").create_topic(Name="stage-alerts")["TopicArn"]
         self.runs = RunsTable("stage-runs", dynamodb=aws.client("dynamodb"))
         self.roles = {
             service: create_role(aws, f"stage-{service}", ["*"], principal=f"{service}.amazonaws.com")
@@ -364,6 +365,7 @@ class Model:
             models_bucket=self.stage.buckets["models"],
             data_bucket=self.stage.buckets["data"],
             data_kms_key_arn=self.stage.data_key,
+            alerts_topic_arn=self.stage.alerts_topic,
             model_package_group_name=self.group,
             release_state_machine_arn=self.release_arns["staging"],
         )

@@ -10,6 +10,8 @@ import pytest
 from local_aws import wait_until
 from machine_stage import EVALUATE, GOOD, MODEL, PROGRAMS, Model, Stage
 
+from localaws.settings import ACCOUNT_ID, REGION
+
 
 @pytest.fixture
 def make_model(stage: Stage, build_image: Callable[..., str]) -> Callable[..., Model]:
@@ -114,6 +116,69 @@ def test_an_older_version_that_arrives_after_a_newer_one_is_superseded(
     assert len(jobs) == len(model.packages()) == 1
     end = [entry for entry in model.stage.ledger() if entry.body["run_id"] == run["run_id"]]
     assert [(entry.kind, entry.body["status"]) for entry in end] == [("dataset", "Superseded")]
+
+
+def subscribe(model: Model, name: str, *, uploaded_by: str) -> str:
+    """The URL of a queue that hears of one person's datasets that are refused."""
+    sqs, arn = model.aws.client("sqs"), f"arn:aws:sqs:{REGION}:{ACCOUNT_ID}:{name}"
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    url: str = sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
+    wanted = {"event": ["dataset refused"], "uploaded_by": [uploaded_by], "model": [model.name]}
+    model.aws.client("sns").subscribe(
+        TopicArn=model.stage.alerts_topic,
+        Protocol="sqs",
+        Endpoint=arn,
+        Attributes={"FilterPolicy": json.dumps(wanted)},
+    )
+    return url
+
+
+def test_who_uploaded_a_dataset_that_is_refused_is_told_what_is_wrong(
+    make_model: Callable[..., Model], name: str
+) -> None:
+    model = make_model()
+    hers = subscribe(model, name, uploaded_by="alice")
+    his = subscribe(model, f"{name}-bob", uploaded_by="bob")
+    sqs = model.aws.client("sqs")
+
+    upload = model.upload(GOOD + b"12,cat\n")
+    ended = model.end(model.start(model.retraining_arn, upload))
+    (message,) = sqs.receive_message(QueueUrl=hers, WaitTimeSeconds=10)["Messages"]
+
+    assert (ended.status, ended.last_state) == ("SUCCEEDED", "Quarantined")
+    told = json.loads(json.loads(message["Body"])["Message"])
+    folder = f"s3://{upload['bucket']}/quarantine/{model.name}/{model.run_id(upload)}"
+    assert told["first"].pop("message")
+    assert told == {
+        "event": "dataset refused",
+        "run_id": model.run_id(upload),
+        "model": model.name,
+        "uploaded_by": "alice",
+        **{part: upload[part] for part in ("bucket", "key", "version_id")},
+        "reason_uri": f"{folder}/reason.json",
+        "problems": 1,
+        "first": {"line": 4, "column": "length", "value": "12", "bound": told["first"]["bound"]},
+    }
+    assert "10" in told["first"]["bound"]
+    assert "Messages" not in sqs.receive_message(QueueUrl=his)
+
+
+def test_a_notice_that_nobody_takes_fails_the_execution_of_a_recorded_run(
+    make_model: Callable[..., Model],
+) -> None:
+    model = make_model(alerts_topic_arn="arn:aws:sns:us-east-1:123456789012:there-is-none")
+    upload = model.upload(GOOD + b"12,cat\n")
+
+    ended = model.end(model.start(model.retraining_arn, upload))
+
+    assert (ended.status, ended.error, ended.last_state) == ("FAILED", "NotTold", "NotTold")
+    assert model.stage.runs.get(model.run_id(upload))["status"] == "Quarantined"
 
 
 def test_an_upload_that_no_event_reported_is_found_and_started_once(

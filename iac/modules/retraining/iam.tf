@@ -100,6 +100,20 @@ module "role" {
         "${local.aws.events}:rule/${rule}"]
       },
       {
+        Sid      = "TellUploaders"
+        Effect   = "Allow"
+        Action   = ["sns:Publish"]
+        Resource = var.alerts_topic_arn
+      },
+      {
+        # The topic is encrypted with our key, on behalf of whoever publishes.
+        Sid       = "EncryptNotices"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = var.kms_key_arn
+        Condition = { StringEquals = { "kms:ViaService" = "sns.${var.context.region}.amazonaws.com" } }
+      },
+      {
         # These actions have no resource type.
         Sid      = "Trace"
         Effect   = "Allow"

@@ -78,6 +78,7 @@ resource "aws_sfn_state_machine" "this" {
     data_bucket               = var.data_bucket
     models_bucket             = var.models_bucket
     data_kms_key_arn          = var.kms_key_arn
+    alerts_topic_arn          = var.alerts_topic_arn
     model_package_group_name  = aws_sagemaker_model_package_group.this.model_package_group_name
     release_state_machine_arn = local.release_state_machine_arn
     approval_timeout_s        = var.approval_timeout_s

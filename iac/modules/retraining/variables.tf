@@ -140,6 +140,11 @@ variable "commit" {
   type        = string
 }
 
+variable "alerts_topic_arn" {
+  description = "ARN of the topic that tells of datasets that were refused, encrypted with the key of kms_key_arn."
+  type        = string
+}
+
 variable "dead_letters_queue_arn" {
   description = "ARN of the queue for answers that could not be delivered."
   type        = string

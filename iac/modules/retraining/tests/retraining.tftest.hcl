@@ -31,6 +31,7 @@ variables {
   models_bucket          = "mlops-staging-models-123456789012"
   kms_key_arn            = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   commit                 = "abcdef1"
+  alerts_topic_arn       = "arn:aws:sns:us-east-1:123456789012:mlops-staging-alerts"
   dead_letters_queue_arn = "arn:aws:sqs:us-east-1:123456789012:mlops-staging-dead-letters"
   log_retention_days     = 30
 }

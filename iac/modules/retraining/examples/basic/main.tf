@@ -30,6 +30,7 @@ module "retraining" {
   models_bucket          = local.names.models_bucket
   kms_key_arn            = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-0000-0000-000000000000"
   commit                 = "abcdef1"
+  alerts_topic_arn       = "arn:aws:sns:us-east-1:123456789012:${local.names.alerts_topic}"
   dead_letters_queue_arn = "arn:aws:sqs:us-east-1:123456789012:${local.names.dead_letters_queue}"
   log_retention_days     = 365
 }
