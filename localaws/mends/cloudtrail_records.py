@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from ministack.core import iam_actions, iam_evaluator
-from ministack.services import cloudtrail, s3, sts
+from ministack.services import cloudtrail, sts
 
-from localaws.mends import role_sessions
+from localaws.mends import role_sessions, upload_forms
 from localaws.mends.exchanges import Request, Response
 
 EVENT_VERSION = "1.11"
@@ -201,28 +201,14 @@ def s3_bucket(request: Request) -> str:
 
 def s3_key(request: Request) -> str:
     """The object's key; a browser's form has it, and who signed it, in a field."""
-    return request.path.lstrip("/").partition("/")[2] or _form_key(request)
-
-
-def _form_key(request: Request) -> str:
-    if not _is_form(request):
-        return ""
-    parts = s3._parse_multipart_form(request.headers["content-type"], request.body) or []
-    keys = [value.decode(errors="replace") for name, _, _, value in parts if name.lower() == "key"]
-    files = [filename or "" for name, filename, _, _ in parts if name == "file"]
-    return keys[0].replace("${filename}", files[0]) if keys and files else ""
-
-
-def _is_form(request: Request) -> bool:
-    kind = request.headers.get("content-type", "")
-    return request.service == "s3" and request.method == "POST" and kind.startswith("multipart/form-data")
+    in_path = request.path.lstrip("/").partition("/")[2]
+    return in_path or upload_forms.form_key(request.method, request.headers, request.body)
 
 
 def _access_key_id(request: Request) -> str:
-    if request.access_key_id or not _is_form(request):
+    if request.access_key_id or request.service != "s3":
         return request.access_key_id
-    parts = s3._parse_multipart_form(request.headers["content-type"], request.body) or []
-    return str(s3._post_form_access_key_id(parts))
+    return upload_forms.form_access_key_id(request.method, request.headers, request.body)
 
 
 def _session(credential: Any) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 AWS: a KMS request that names a key by its alias is about the key; one that makes, moves or deletes an
     alias is about the alias and about the keys; one that reads several repositories or alarms is about
     each of them; one that makes a function is about the function; one that names a log stream is about
-    the stream; a rule of the default event bus has no bus in its ARN; a dashboard's has no region; what is
-    done to a budget is ModifyBudget or ViewBudget, on the budget ["Actions, resources, and condition keys"
-    of each service in the Service Authorization Reference].
+    the stream; a form that uploads to S3 is about the object; a rule of the default event bus has no bus
+    in its ARN; a dashboard's has no region; what is done to a budget is ModifyBudget or ViewBudget, on the
+    budget ["Actions, resources, and condition keys" of each service in the Service Authorization Reference].
 ministack: takes the alias for the resource, finds no resource where a request names several, names it by
     ARN or is about to make it, and writes `rule/default/<name>`; so a role that is held to its own
     resources is refused; and names budget actions by their operations.
@@ -23,6 +23,8 @@ from typing import Any
 import cbor2
 from ministack.core import iam_actions, iam_evaluator
 from ministack.services import kms
+
+from localaws.mends import upload_forms
 
 VERSION = "1.5.33"
 
@@ -62,6 +64,8 @@ def apply() -> None:
     ) -> str:
         request = Request(_operation(headers, query), _members(headers, body, query), region, account_id)
         found = RESOURCES[service](request) if service in RESOURCES else []
+        if service == "s3" and (key := upload_forms.form_key(method, headers, body)):
+            found = [f"arn:aws:s3:::{path.strip('/').partition('/')[0]}/{key}"]
         name_others(found[1:])
         return (
             found[0]

@@ -66,7 +66,7 @@ def session(server: Server, bucket: str) -> tuple[str, dict[str, str]]:
     iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=policy(allow("sts:AssumeRole")))
     trust = {"Effect": "Allow", "Principal": {"AWS": user_arn}, "Action": "sts:AssumeRole"}
     role = iam.create_role(RoleName=unique("role"), AssumeRolePolicyDocument=policy(trust))["Role"]
-    statement = allow("s3:PutObject", resource=f"arn:aws:s3:::{bucket}/*")
+    statement = allow("s3:PutObject", resource=f"arn:aws:s3:::{bucket}/datasets/*")
     iam.put_role_policy(RoleName=role["RoleName"], PolicyName="own", PolicyDocument=policy(statement))
     assumed = server.client("sts", keys).assume_role(RoleArn=role["Arn"], RoleSessionName="alice")
     return role["Arn"], assumed["Credentials"]
@@ -175,11 +175,13 @@ def test_a_browsers_form_is_told_of_with_who_signed_it() -> None:
     _, others = session(server, "another-bucket")
 
     refused = post_form(server, s3v4(server, others), bucket, "datasets/a.csv")
+    beside = post_form(server, s3v4(server, credentials), bucket, "elsewhere/a.csv")
     forged = post_form(server, s3v4(server, credentials), bucket, "datasets/b.csv", signature="0" * 64)
     taken = post_form(server, s3v4(server, credentials), bucket, "datasets/c.csv")
     told = {detail["requestParameters"]["key"]: detail for detail in details(server, url, count=2)}
 
-    assert (refused.status_code, forged.status_code, taken.status_code) == (403, 403, 204)
+    assert (refused.status_code, beside.status_code, forged.status_code) == (403, 403, 403)
+    assert taken.status_code == 204
     assert told["datasets/a.csv"]["errorCode"] == "AccessDenied"
     assert told["datasets/c.csv"]["userIdentity"]["sessionContext"]["sessionIssuer"]["arn"] == role_arn
     assert "errorCode" not in told["datasets/c.csv"]
