@@ -21,6 +21,7 @@ from pipeline.names import PipelineNames
 from pipeline.runs_table import RunsTable
 
 VALID_FOR = timedelta(hours=24)
+ENDS = tuple(f"Execution{end}" for end in ("Succeeded", "Failed", "Aborted", "TimedOut"))
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Gate:
     names: PipelineNames
     runs: RunsTable
     sagemaker: Any
+    states: Any
     kms: Any
     s3: Any
 
@@ -70,10 +72,20 @@ def reject_run(gate: Gate, run_id: str, *, rejecter: str, reason: str) -> Subjec
 
 
 def find_waiting_run(gate: Gate, run_id: str) -> dict[str, Any]:
+    """The run, with its evidence. Raises: ApprovalError unless its execution waits for an answer."""
     run = gate.runs.get(run_id)
     if run["status"] != "WaitingForApproval":
         raise ApprovalError(
             f"Run {run_id} is {run['status']}, not waiting for approval: {run.get('reason') or 'no reason'}."
+        )
+    # One that was stopped is called so by the next round of the reconciler only.
+    [newest] = gate.states.get_execution_history(
+        executionArn=run["execution_arn"], reverseOrder=True, maxResults=1
+    )["events"]
+    if newest["type"] in ENDS:
+        raise ApprovalError(
+            f"Run {run_id} waits for no answer any more: its execution ended ({newest['type']}). "
+            "Upload the dataset again for a run that does."
         )
     return run
 

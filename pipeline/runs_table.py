@@ -64,7 +64,8 @@ class RunsTable:
         """Which claim of the run this execution holds, from 1; 0 where another one holds the run.
 
         An execution that asks twice holds what it held. `again`: a run that was stopped, and stands in the
-        ledger as such, may be had anew. Its uploader stays, whatever `item` says.
+        ledger as such, may be had anew as long as it has no model, which may be served under the run's name.
+        Its uploader stays, whatever `item` says.
         """
         fresh = {"ConditionExpression": "attribute_not_exists(run_id)"}
         if self._put_claim(item, 1, now=now, condition=fresh):
@@ -73,12 +74,13 @@ class RunsTable:
         number = int(holder.get("claims", 1))
         if holder["execution_arn"] == item["execution_arn"]:
             return number
-        if not again or holder["status"] != "Stopped" or not is_entered(holder):
+        if not again or holder["status"] != "Stopped" or "model_uri" in holder or not is_entered(holder):
             return 0
         uploader = holder.get("uploaded_by")
         known = "uploaded_by = :by" if uploader else "attribute_not_exists(uploaded_by)"
         released = {
-            "ConditionExpression": f"#status = :stopped AND execution_arn = :holder AND {known}",
+            "ConditionExpression": "#status = :stopped AND execution_arn = :holder "
+            f"AND attribute_not_exists(model_uri) AND {known}",
             "ExpressionAttributeNames": {"#status": "status"},
             "ExpressionAttributeValues": _to_item(
                 {":stopped": "Stopped", ":holder": holder["execution_arn"], ":by": uploader}

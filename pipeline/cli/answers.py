@@ -149,6 +149,7 @@ def open_registry(desk: Desk) -> Registry:
 def open_gate(desk: Desk, environment: Environment) -> Gate:
     clients: dict[str, Any] = {name: desk.aws.client(name) for name in ("sagemaker", "kms", "s3")}
     return Gate(
+        states=desk.aws.client("stepfunctions"),
         project=desk.settings.project,
         names=desk.names(environment),
         runs=open_runs(desk, environment),

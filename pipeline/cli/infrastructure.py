@@ -58,8 +58,9 @@ def bootstrap(
     """Make the state bucket, the roles of people and CI, their boundary and the approval key.
 
     Needs an administrator; run once per account, and again, naming everybody, when somebody comes or goes.
-    Nobody but those named may take on a role, and only under their own name: a user under the user's, a
-    role's session under the session's.
+    Of people nobody but those named may take on a role, and only under their own name: a user under the
+    user's, a role's session under the session's. Name no role whose holders choose their sessions' names.
+    Jobs of CI that upload datasets name their sessions themselves, after whom they act for.
     """
     desk = Desk(as_json=as_json)
     holders = bootstrap_root.Holders(

@@ -5,8 +5,9 @@ first runs; all others end as duplicates, but a duplicate that knows the uploade
 version that comes after a newer one of the same key has claimed a run is superseded: the newest wins.
 
 A run that was stopped has given its claim back (reconcile). No event may take it: one that comes late would
-undo what somebody wanted. Whoever starts the machine by hand may, which only an administrator can; its jobs
-get names of their own. Who uploaded the dataset, and so may not approve it, only an event says.
+undo what somebody wanted. Whoever starts the machine by hand may while it has no model, which only an
+administrator can; its jobs get names of their own. Who uploaded the dataset, and so may not approve it, only
+an event says.
 """
 
 from __future__ import annotations

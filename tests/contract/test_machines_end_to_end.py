@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from local_aws import wait_until
 from machine_stage import EVALUATE, GOOD, MODEL, PROGRAMS, Model, Stage
 
 from localaws.settings import ACCOUNT_ID, REGION
+from pipeline.errors import ApprovalError
+from pipeline.gate import Gate, find_waiting_run
 
 
 @pytest.fixture
@@ -405,6 +408,28 @@ def test_a_run_that_is_stopped_stops_its_job_and_gives_back_its_claim(
     run = model.wait_for_gate(name)
     assert run["uploaded_by"] == "alice"
     assert f"/{name}-r2/" in run["model_uri"]
+
+
+def test_a_run_that_was_stopped_at_its_gate_takes_no_answer_and_is_not_taken_up(
+    make_model: Callable[..., Model],
+) -> None:
+    """Its model may be in service on staging, under the run's name."""
+    model = make_model()
+    upload = model.upload()
+    name = model.run_id(upload)
+    model.start(model.retraining_arn, upload)
+    states = model.aws.client("stepfunctions")
+    gate = cast(Gate, SimpleNamespace(runs=model.stage.runs, states=states))
+    run = model.wait_for_gate(name)
+    assert find_waiting_run(gate, name) == run
+
+    states.stop_execution(executionArn=run["execution_arn"], cause="wrong file")
+
+    with pytest.raises(ApprovalError, match=r"its execution ended \(ExecutionAborted\)"):
+        find_waiting_run(gate, name)
+    model.reconcile()
+    assert model.stage.runs.get(name)["status"] == "Stopped"
+    assert model.end(model.start(model.retraining_arn, {**upload, "route": "hand"})).last_state == "Duplicate"
 
 
 def test_a_spot_job_keeps_its_checkpoints_with_the_run(make_model: Callable[..., Model]) -> None:

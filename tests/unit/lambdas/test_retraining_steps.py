@@ -95,6 +95,15 @@ def test_a_person_takes_up_what_was_stopped_with_jobs_of_fresh_names(runs: RunsT
     assert runs.get(first["run_id"])["execution_arn"] == "execution-2"
 
 
+def test_what_was_stopped_with_a_model_is_not_taken_up(runs: RunsTable, now: datetime) -> None:
+    run_id = claim_upload(runs, now, route="s3")["run_id"]
+    runs.note(run_id, {"model_uri": "s3://models/runs/model.tar.gz"}, now=now)
+    stop(runs, now, run_id)
+
+    assert claim_upload(runs, now, execution="execution-2", route="hand")["outcome"] == "duplicate"
+    assert runs.get(run_id)["execution_arn"] == "execution-1"
+
+
 def test_the_uploader_of_what_is_taken_up_stays(runs: RunsTable, now: datetime) -> None:
     run_id = claim_upload(runs, now, route="cloudtrail", uploaded_by=ALICE)["run_id"]
     stop(runs, now, run_id)

@@ -25,7 +25,7 @@ class Runs:
     def get(self, run_id: str) -> dict[str, Any]:
         if run_id != RUN:
             raise UsageError(f"There is no run {run_id}.")
-        return self.item | {"model_package_arn": PACKAGE}
+        return self.item | {"model_package_arn": PACKAGE, "execution_arn": "execution"}
 
 
 class SageMaker:
@@ -46,6 +46,17 @@ class SageMaker:
 
     def update_model_package(self, **answer: str) -> None:
         self.answers.append(answer)
+
+
+class States:
+    """One execution's history."""
+
+    def __init__(self, *events: str) -> None:
+        self.events = [{"type": event} for event in events]
+
+    def get_execution_history(self, *, maxResults: int, **request: Any) -> dict[str, Any]:  # noqa: N803
+        assert request == {"executionArn": "execution", "reverseOrder": True}
+        return {"events": self.events[::-1][:maxResults]}
 
 
 class Kms:
@@ -72,12 +83,19 @@ class S3:
         return {"Body": io.BytesIO(self.objects[Key])}
 
 
-def open_gate(*, runs: Runs | None = None, sagemaker: SageMaker | None = None, s3: S3 | None = None) -> Gate:
+def open_gate(
+    *,
+    runs: Runs | None = None,
+    sagemaker: SageMaker | None = None,
+    s3: S3 | None = None,
+    events: tuple[str, ...] = ("ExecutionStarted", "TaskSubmitted"),
+) -> Gate:
     return Gate(
         project="mlops",
         names=NAMES,
         runs=cast(RunsTable, runs or Runs()),
         sagemaker=sagemaker or SageMaker(),
+        states=States(*events),
         kms=Kms(),
         s3=s3 or S3(),
     )
@@ -125,6 +143,18 @@ def test_an_unknown_run_is_refused() -> None:
 def test_a_run_that_does_not_wait_is_refused() -> None:
     with pytest.raises(ApprovalError, match="is Quarantined, not waiting for approval: line 4"):
         approve(open_gate(runs=Runs(status="Quarantined", reason="line 4")))
+
+
+@pytest.mark.parametrize("end", ["ExecutionAborted", "ExecutionTimedOut", "ExecutionFailed"])
+def test_a_run_whose_execution_ended_takes_no_answer(end: str) -> None:
+    s3, sagemaker = S3(), SageMaker()
+    gate = open_gate(s3=s3, sagemaker=sagemaker, events=("ExecutionStarted", "TaskSubmitted", end))
+
+    with pytest.raises(ApprovalError, match=rf"waits for no answer any more: its execution ended \({end}\)"):
+        approve(gate)
+    with pytest.raises(ApprovalError, match="waits for no answer any more"):
+        reject_run(gate, RUN, rejecter="bob", reason="bad")
+    assert (s3.objects, sagemaker.answers) == ({}, [])
 
 
 def test_a_second_approval_by_somebody_else_is_refused() -> None:
