@@ -158,9 +158,8 @@ def create_record(request: Request, response: Response, name: str, *, is_data: b
 
 def user_identity(request: Request) -> dict[str, Any] | None:
     """Who called: the root, a user, or a role's session with the role that issued it."""
-    access_key_id = _access_key_id(request)
-    credential = iam_evaluator.resolve_credential(access_key_id, request.account_id)
-    if not access_key_id or isinstance(credential, iam_evaluator.CredentialResolutionError):
+    credential = iam_evaluator.resolve_credential(request.access_key_id, request.account_id)
+    if not request.access_key_id or isinstance(credential, iam_evaluator.CredentialResolutionError):
         return None
     identity = {
         "type": {"User": "IAMUser"}.get(credential.principal_type, credential.principal_type),
@@ -203,12 +202,6 @@ def s3_key(request: Request) -> str:
     """The object's key; a browser's form has it, and who signed it, in a field."""
     in_path = request.path.lstrip("/").partition("/")[2]
     return in_path or upload_forms.form_key(request.method, request.headers, request.body)
-
-
-def _access_key_id(request: Request) -> str:
-    if request.access_key_id or request.service != "s3":
-        return request.access_key_id
-    return upload_forms.form_access_key_id(request.method, request.headers, request.body)
 
 
 def _session(credential: Any) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from ministack import app
 from ministack.core import router
 from ministack.core.responses import get_account_id, get_region, get_request_client_ip
 
+from localaws.mends.upload_forms import form_access_key_id
+
 logger = logging.getLogger(__name__)
 
 
@@ -93,7 +95,8 @@ def _request_of(method: str, path: str, headers: Any, body: bytes, query: Any, r
         query,
         body,
         request_id,
-        router.extract_access_key_id(headers, query),
+        # A browser's form is signed by one of its fields.
+        router.extract_access_key_id(headers, query) or form_access_key_id(method, headers, body),
         get_account_id(),
         get_region(),
         get_request_client_ip(),

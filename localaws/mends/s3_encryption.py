@@ -67,14 +67,19 @@ def _refusal(action: str, encryption: Mapping[str, str]) -> Any:
     key = kms._resolve_key(reference)
     if key is None:
         return s3._error("KMS.NotFoundException", f"Key '{reference}' does not exist", 400)
-    denied = iam_evaluator.enforce(
-        request.access_key_id,
-        action,
-        "kms",
-        request.region,
-        resource_arn=key["Arn"],
-        service_context=_context(request),
-    )
+    # A signed form has no signature in its head, and would count as nobody's.
+    anonymous = iam_evaluator._anonymous.set(not request.access_key_id)
+    try:
+        denied = iam_evaluator.enforce(
+            request.access_key_id,
+            action,
+            "kms",
+            request.region,
+            resource_arn=key["Arn"],
+            service_context=_context(request),
+        )
+    finally:
+        iam_evaluator._anonymous.reset(anonymous)
     if denied is None:
         return None
     if isinstance(denied, AuthError):

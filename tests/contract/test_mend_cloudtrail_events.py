@@ -188,6 +188,28 @@ def test_a_browsers_form_is_told_of_with_who_signed_it() -> None:
     assert told.get("datasets/b.csv", {"errorCode": "not told"})["errorCode"]
 
 
+def test_a_browsers_form_into_an_encrypted_bucket_asks_for_the_key_as_who_signed_it() -> None:
+    server = mended()
+    bucket, _ = watched_bucket(server)
+    role_arn, credentials = session(server, bucket)
+    key = server.client("kms").create_key()["KeyMetadata"]["Arn"]
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}}
+    server.client("s3").put_bucket_encryption(
+        Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]}
+    )
+
+    refused = post_form(server, s3v4(server, credentials), bucket, "datasets/a.csv")
+    server.client("iam").put_role_policy(
+        RoleName=role_arn.rpartition("/")[2],
+        PolicyName="key",
+        PolicyDocument=policy(allow("kms:GenerateDataKey", resource=key)),
+    )
+    taken = post_form(server, s3v4(server, credentials), bucket, "datasets/a.csv")
+
+    assert (refused.status_code, taken.status_code) == (403, 204)
+    assert "kms:GenerateDataKey" in refused.text
+
+
 def test_a_refused_upload_is_told_as_an_error() -> None:
     server = mended()
     bucket, url = watched_bucket(server)

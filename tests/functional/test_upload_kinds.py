@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import boto3
 import pytest
+import requests
+from botocore.config import Config
 from kept_demo import Deployment
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -40,7 +43,25 @@ def multipart(deployment: Deployment, bucket: str, key: str) -> str:
     return str(s3.complete_multipart_upload(**where, UploadId=upload, MultipartUpload=parts)["VersionId"])
 
 
-WRITES: dict[str, Write] = {"put": put, "copy": copy, "multipart": multipart}
+def post(deployment: Deployment, bucket: str, key: str) -> str:
+    """As a browser's form does, signed by somebody who may upload."""
+    deployment.client("s3", profile="uploader")
+    aws = deployment.aws_variables()
+    session = boto3.Session(profile_name="uploader", region_name=aws["AWS_REGION"])
+    s3 = session.client("s3", config=Config(signature_version="s3v4", s3={"addressing_style": "path"}))
+    form = s3.generate_presigned_post(bucket, key)
+    answer = requests.post(
+        form["url"],
+        data=form["fields"],
+        files={"file": ("a.csv", BODY)},
+        verify=aws["AWS_CA_BUNDLE"],
+        timeout=60,
+    )
+    answer.raise_for_status()
+    return answer.headers["x-amz-version-id"]
+
+
+WRITES: dict[str, Write] = {"put": put, "copy": copy, "multipart": multipart, "post": post}
 
 
 @contextmanager
@@ -72,7 +93,7 @@ def test_each_kind_of_upload_makes_one_run_by_this_route_alone(
     assert {kind: run["route"] for kind, run in ended.items()} == dict.fromkeys(WRITES, route)
     assert {kind: count_runs(runs, upload) for kind, upload in uploads.items()} == dict.fromkeys(WRITES, 1)
     named = {kind: (run.get("uploaded_by") or "").rpartition("/")[2] for kind, run in ended.items()}
-    told = {"put": "alice", "multipart": "alice"} if route == "cloudtrail" else {}
+    told = {"put": "alice", "multipart": "alice", "post": "alice"} if route == "cloudtrail" else {}
     assert {kind: named[kind] for kind in told} == told
 
 
