@@ -134,6 +134,6 @@ class DriftError(PipelineError):
 
 
 class TrackingError(PipelineError):
-    """The MLflow tracking server does not answer, or refuses; no delivery ends by it."""
+    """MLflow's server does not answer or refuses, or a run's files cannot be read; no delivery ends by it."""
 
     exit_code = 14

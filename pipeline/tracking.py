@@ -44,10 +44,10 @@ STATUSES = {
     "Superseded": "KILLED",
     "Stopped": "KILLED",
 }
-# MLflow's own would keep a delivery waiting for minutes, and tell its makers of each use.
+# MLflow's own would keep a delivery waiting for minutes, and tell its makers of each use. Seconds.
 _DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     # Standard output is the command's.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -57,7 +57,10 @@ CARD_LIMIT_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Facts:
-    """All that MLflow is told of one run. Times are milliseconds since 1970; without `ended_ms` it runs."""
+    """All that MLflow is told of one run. Times are milliseconds since 1970; without `ended_ms` it runs.
+
+    Of the files, those in `faded` hold less than they did once, and replace none.
+    """
 
     run_id: str
     status: str
@@ -67,6 +70,7 @@ class Facts:
     metrics: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    faded: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def tracking_uri(environ: Mapping[str, str]) -> str | None:
 
 
 def open_client(environ: Mapping[str, str]) -> Any:
-    """MLflow's client. Raises: UsageError without an address, SetupError where the library is missing."""
+    """MLflow's client. Raises: UsageError without a good address, SetupError where the library is missing."""
     uri = tracking_uri(environ)
     if uri is None:
         raise UsageError(f"{URI_VARIABLE} is not set. Set it to the tracking server's address.")
@@ -102,16 +106,44 @@ def open_client(environ: Mapping[str, str]) -> Any:
         os.environ.setdefault(name, value)
     try:
         from mlflow import MlflowClient
+        from mlflow.exceptions import MlflowException
     except ImportError as error:
         raise SetupError(
             "MLflow's client is not installed. Install it with this package's extra `mlflow` "
             "(pip install 'mlops-pipeline[mlflow]'), or mlflow-skinny by itself."
         ) from error
-    return MlflowClient(tracking_uri=uri)
+    try:
+        return MlflowClient(tracking_uri=uri)
+    except (MlflowException, ValueError) as error:
+        # Not in the library's words, which repeat it, with a password that no scheme gives away.
+        raise UsageError(
+            f"{URI_VARIABLE} is no address that MLflow can use. Set it to the tracking server's, "
+            "as https://mlflow.example.com."
+        ) from error
+
+
+def conceal(error: Exception) -> str:
+    """What the error says in one line, its addresses without user and password."""
+    return " ".join(_without_user(word) for word in str(error).split())
+
+
+def _without_user(word: str) -> str:
+    scheme, slashes, address = word.partition("://")
+    return scheme + slashes + address.rpartition("@")[2]
 
 
 def read_facts(run: Mapping[str, Any], sources: Sources) -> Facts:
-    """What is known of the run by now, from its item, its registry entry, its evaluation and its jobs."""
+    """What is known of the run by now, from its item, its registry entry, its evaluation and its jobs.
+
+    Raises: TrackingError where one of them is gone or cannot be read.
+    """
+    try:
+        return _gather_facts(run, sources)
+    except (tarfile.TarError, ValueError, RecursionError, OSError, BotoCoreError, ClientError) as error:
+        raise TrackingError(f"What AWS has of run {run['run_id']} cannot be read: {error}") from error
+
+
+def _gather_facts(run: Mapping[str, Any], sources: Sources) -> Facts:
     package = _read_package(run, sources.sagemaker)
     files, absent = _read_evaluation(run, sources.s3)
     evaluation = json.loads(files.get(EVALUATION_FILE, b"{}"))
@@ -121,7 +153,7 @@ def read_facts(run: Mapping[str, Any], sources: Sources) -> Facts:
     lineage = {
         "run": describe_run(run),
         "model_package": package,
-        "training_job": job,
+        "training_job": job or {},
         "training": {name: card.get(name) for name in ("estimator", "hyperparameters", "versions")},
         "releases": {name: value for name, value in run.items() if name.startswith("release_")},
     }
@@ -130,13 +162,14 @@ def read_facts(run: Mapping[str, Any], sources: Sources) -> Facts:
         status=STATUSES.get(run["status"], "FINISHED"),
         started_ms=_milliseconds(run["created_at"]),
         ended_ms=None if run["status"] == "Running" else _milliseconds(run["updated_at"]),
-        params=_params(run, package, job, card),
+        params=_params(run, package, job or {}, card),
         metrics={name: value for name, value in told.items() if math.isfinite(value)},
         tags=_tags(run, evaluation, told, absent),
         files={
             **files,
             LINEAGE_FILE: (json.dumps(lineage, indent=2, sort_keys=True, default=str) + "\n").encode(),
         },
+        faded=frozenset([LINEAGE_FILE] if job is None else []),
     )
 
 
@@ -152,11 +185,11 @@ def track(client: Any, facts: Facts, *, experiment: str) -> Tracked:
         found, born = _find_run(client, experiment_id, facts)
         told = [
             _tell_facts(client, found, facts),
-            *[_tell_file(client, found, name, content) for name, content in facts.files.items()],
+            *[_tell_file(client, found, name, facts) for name in facts.files],
             _tell_end(client, found, facts),
         ]
     except (MlflowException, OSError, Boto3Error, BotoCoreError, ClientError) as error:
-        raise TrackingError(f"MLflow does not take run {facts.run_id}: {error}") from error
+        raise TrackingError(f"MLflow does not take run {facts.run_id}: {conceal(error)}") from error
     return Tracked(facts.run_id, experiment, found.info.run_id, changed=born or any(told))
 
 
@@ -218,10 +251,12 @@ def _tell_facts(client: Any, found: Any, facts: Facts) -> bool:
     return bool(params or tags or metrics)
 
 
-def _tell_file(client: Any, found: Any, name: str, content: bytes) -> bool:
+def _tell_file(client: Any, found: Any, name: str, facts: Facts) -> bool:
     """Whether the file was new. Its hash is told after it, so that a half-written one is written again."""
+    content = facts.files[name]
     tag, sha256 = f"mlops.sha256.{name}", hashlib.sha256(content).hexdigest()
-    if found.data.tags.get(tag) == sha256:
+    known = found.data.tags.get(tag)
+    if known == sha256 or (known and name in facts.faded):
         return False
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / name
@@ -274,15 +309,15 @@ def _read_evaluation(run: Mapping[str, Any], s3: Any) -> tuple[dict[str, bytes],
     return files, absent
 
 
-def _read_job(run: Mapping[str, Any], states: Any) -> dict[str, Any]:
-    """What the last training job was asked for, as the execution tells; nothing after AWS's 90 days."""
+def _read_job(run: Mapping[str, Any], states: Any) -> dict[str, Any] | None:
+    """What the last training job was asked for, as the execution tells; None after AWS's 90 days."""
     try:
         pages = states.get_paginator("get_execution_history").paginate(executionArn=run["execution_arn"])
         events = [event for page in pages for event in page["events"]]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ExecutionDoesNotExist":
             raise
-        return {}
+        return None
     scheduled = [
         event["taskScheduledEventDetails"] for event in events if "taskScheduledEventDetails" in event
     ]
@@ -301,8 +336,10 @@ def _read_card(run: Mapping[str, Any], s3: Any) -> dict[str, Any]:
     bucket, key = parse_uri(run["model_uri"])
     with tarfile.open(fileobj=s3.get_object(Bucket=bucket, Key=key)["Body"], mode="r|gz") as archive:
         for member in archive:
-            content = archive.extractfile(member) if member.size <= CARD_LIMIT_BYTES else None
-            if content and member.name.removeprefix("./") == "model.json":
+            # Only of a file: a link cannot be followed in a stream.
+            wanted = member.isreg() and member.name.removeprefix("./") == "model.json"
+            content = archive.extractfile(member) if wanted and member.size <= CARD_LIMIT_BYTES else None
+            if content:
                 card = json.loads(content.read())
                 return card if isinstance(card, dict) else {}
     return {}
@@ -311,7 +348,7 @@ def _read_card(run: Mapping[str, Any], s3: Any) -> dict[str, Any]:
 def _params(
     run: Mapping[str, Any], package: Mapping[str, str], job: Mapping[str, Any], card: Mapping[str, Any]
 ) -> dict[str, str]:
-    resources = job.get("ResourceConfig", {})
+    resources, hyperparameters = job.get("ResourceConfig", {}), card.get("hyperparameters")
     found = {
         "dataset": f"s3://{run['bucket']}/{run['key']}",
         "dataset_version_id": run["version_id"],
@@ -326,7 +363,7 @@ def _params(
         "estimator": card.get("estimator"),
         **{
             f"hyperparameter {_key(name)}": value
-            for name, value in (card.get("hyperparameters") or {}).items()
+            for name, value in (hyperparameters if isinstance(hyperparameters, dict) else {}).items()
         },
     }
     return {name: _shorten(value) for name, value in found.items() if value is not None}

@@ -31,6 +31,8 @@ Env = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object; errors become one on stderr.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, change nothing.")]
+# Who has it answers a gate; nothing that is printed does.
+SECRETS = frozenset({"task_token"})
 Model = Annotated[str | None, typer.Option("--model", help="The model; needed where there are several.")]
 
 
@@ -78,7 +80,14 @@ class Desk:
     def show(self, result: Mapping[str, Any], *, text: RenderableType = "") -> None:
         """The command's result: the object for programs, or its text for people."""
         if self.as_json:
-            print(json.dumps(result, default=str), flush=True)  # noqa: T201 - the result of the command
+            print(json.dumps(_without_secrets(result), default=str), flush=True)  # noqa: T201 - the result of the command
             return
         console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
         console.print(text, markup=False, soft_wrap=isinstance(text, str))
+
+
+def _without_secrets(value: Any) -> Any:
+    """The value, and what is in it, without what opens something."""
+    if isinstance(value, Mapping):
+        return {name: _without_secrets(one) for name, one in value.items() if name not in SECRETS}
+    return [_without_secrets(one) for one in value] if isinstance(value, list | tuple) else value

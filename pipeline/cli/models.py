@@ -17,7 +17,7 @@ from pipeline.evidence import render_evidence
 from pipeline.redrive import redrive as hand_on
 from pipeline.runs_table import RunsTable
 from pipeline.settings import Environment, parse_environment, pick_model
-from pipeline.tracking import Sources, Tracked, open_client, read_facts, track, tracking_uri
+from pipeline.tracking import Sources, Tracked, conceal, open_client, read_facts, track, tracking_uri
 from pipeline.upload import dataset_key, upload_dataset
 from pipeline.watch import Patience, check_release, check_run, follow_release, follow_run
 
@@ -69,7 +69,7 @@ def retrain(
         run = follow_run(
             table, states, uploaded.run_id, past_gate=False, patience=patience, report=desk.report
         )
-        mirror_run(desk, run, env)
+        mirror_run(desk, table, uploaded.run_id, env)
         check_run(run)
         ended.append(run)
     desk.show(
@@ -114,13 +114,13 @@ def watch(
     table = open_runs(desk, env)
     if desk.names(env).promotes_from:
         outcome = follow_release(table, run_id, environment=env, patience=patience, report=desk.report)
-        mirror_run(desk, table.get(run_id), env)
+        mirror_run(desk, table, run_id, env)
         desk.show({"run_id": run_id, **outcome}, text=f"{run_id}: {outcome['status']} in {env}")
         check_release(run_id, env, outcome)
         return
     states = desk.aws.client("stepfunctions")
     run = follow_run(table, states, run_id, past_gate=past_gate, patience=patience, report=desk.report)
-    mirror_run(desk, run, env)
+    mirror_run(desk, table, run_id, env)
     desk.show(run, text=f"{render_evidence(run)}\n{run_id}: {run['status']}")
     check_run(run)
 
@@ -152,17 +152,17 @@ def open_runs(desk: Desk, environment: Environment) -> RunsTable:
     return RunsTable(desk.names(environment).runs_table, dynamodb=desk.aws.client("dynamodb"))
 
 
-def mirror_run(desk: Desk, run: Mapping[str, Any], environment: Environment) -> None:
-    """The run in MLflow, where a tracking server is configured; what goes wrong there is a warning."""
+def mirror_run(desk: Desk, table: RunsTable, run_id: str, environment: Environment) -> None:
+    """The run in MLflow, where a tracking server is configured; what goes wrong on the way is a warning."""
     if tracking_uri(os.environ) is None:
         return
     try:
-        tracked = track_run(desk, run, environment, client=open_client(os.environ))
+        tracked = track_run(desk, table.get(run_id), environment, client=open_client(os.environ))
     except Exception as error:  # noqa: BLE001 - a delivery does not end by what only looks on
-        told = " ".join(str(error).split())
+        told = f"{type(error).__name__}: {conceal(error)}"
         desk.report(
-            f"warning: run {run['run_id']} is not in MLflow as it stands ({type(error).__name__}: {told}). "
-            f"Catch up with `mlops track {run['run_id']} --env {environment}`."
+            f"warning: run {run_id} is not in MLflow as it stands ({told}). "
+            f"Catch up with `mlops track {run_id} --env {environment}`."
         )
         return
     desk.report(f"{tracked.run_id}: in MLflow's {tracked.experiment} as {tracked.mlflow_run_id}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from machine_stage import EVALUATE, PROGRAMS, TRAIN, Model, Stage
 from mlflow import MlflowClient
 from mlflow_server import serve_mlflow
 
-from pipeline.errors import TrackingError
+from pipeline.errors import TrackingError, UsageError
 from pipeline.tracking import RUN_TAG, Facts, Sources, open_client, read_facts, track
 
 CHECKOUT = Path(__file__).parents[2]
+EXECUTION = "arn:aws:states:us-east-1:000000000000:execution:retraining:forgotten"
 CARD = {"estimator": "logistic_regression", "hyperparameters": {"C": 0.5, "solver": "lbfgs"}, "versions": {}}
 WITH_CARD = TRAIN + f"(base / 'model/model.json').write_text({json.dumps(json.dumps(CARD))})\n"
 WITH_PAGE = EVALUATE + "(output / 'report.html').write_text('<html>good</html>')\n"
@@ -213,6 +216,22 @@ def test_a_dataset_that_was_refused_stands_there_with_its_reason(
     assert [file.path for file in client.list_artifacts(mirrored.info.run_id)] == ["lineage.json"]
 
 
+def test_a_lineage_that_faded_replaces_none(client: MlflowClient, name: str) -> None:
+    faded = frozenset(["lineage.json"])
+    for run_id in ("known", "old"):
+        track(client, replace(facts(run_id), files={"evaluation.json": b"1"}), experiment=name)
+    track(client, replace(facts("known"), files={"lineage.json": b"all"}), experiment=name)
+
+    for run_id in ("known", "old"):
+        poorer = {"lineage.json": b"some", "evaluation.json": b"2"}
+        track(client, replace(facts(run_id), files=poorer, faded=faded), experiment=name)
+
+    runs = {one.info.run_name: one.info.run_id for one in found(client, name)}
+    assert read_file(client, runs["known"], "lineage.json") == b"all"
+    assert read_file(client, runs["old"], "lineage.json") == b"some"
+    assert read_file(client, runs["known"], "evaluation.json") == b"2"
+
+
 def test_an_experiment_that_somebody_deleted_is_named(client: MlflowClient, name: str) -> None:
     client.delete_experiment(client.create_experiment(name))
 
@@ -259,6 +278,7 @@ def test_a_run_that_is_watched_is_tracked_by_itself_and_by_hand_no_second_time(
     (mirrored,) = found(client, experiment)
     assert (watched.returncode, json.loads(watched.stdout)["run_id"]) == (0, run["run_id"]), watched.stderr
     assert f"in MLflow's {experiment} as {mirrored.info.run_id}" in watched.stderr
+    assert run["task_token"] not in watched.stdout
     assert json.loads(by_hand.stdout)["runs"] == [
         {
             "run_id": run["run_id"],
@@ -272,11 +292,87 @@ def test_a_run_that_is_watched_is_tracked_by_itself_and_by_hand_no_second_time(
 def test_a_server_that_is_down_is_a_warning_to_who_watches_and_an_error_to_who_tracks(
     stage: Stage, run: dict[str, Any], tmp_path: Path
 ) -> None:
-    nowhere = "http://127.0.0.1:9"
+    nowhere = "http://bob:secret@127.0.0.1:9"
 
     watched = command(stage, tmp_path, "watch", run["run_id"], address=nowhere)
-    with pytest.raises(TrackingError, match=f"MLflow does not take run {run['run_id']}"):
+    with pytest.raises(TrackingError, match=f"MLflow does not take run {run['run_id']}") as refused:
         track(open_client({"MLFLOW_TRACKING_URI": nowhere}), facts(run["run_id"]), experiment="none")
 
     assert (watched.returncode, json.loads(watched.stdout)["run_id"]) == (0, run["run_id"]), watched.stderr
     assert f"Catch up with `mlops track {run['run_id']} --env staging`" in " ".join(watched.stderr.split())
+    assert "http://127.0.0.1:9" in watched.stderr
+    assert "secret" not in f"{watched.stderr}{refused.value}"
+
+
+def test_a_run_that_cannot_be_read_keeps_no_other_from_mlflow(
+    address: str, client: MlflowClient, stage: Stage, name: str, tmp_path: Path
+) -> None:
+    item = {"model": name, "bucket": "b", "key": "k", "version_id": "v", "execution_arn": EXECUTION}
+    lost = {"model_uri": f"s3://{stage.buckets['models']}/runs/lost/model.tar.gz"}
+    for day, run in enumerate(({"run_id": f"{name}-old"}, {"run_id": f"{name}-new", **lost}), start=1):
+        stage.runs.claim({**item, **run}, now=datetime(2026, 11, day, tzinfo=UTC))
+
+    ended = command(stage, tmp_path, "track", "--all", "--model", name, address=address)
+
+    error = json.loads(ended.stderr.splitlines()[-1])["error"]
+    assert (ended.returncode, error["type"]) == (14, "TrackingError")
+    assert f"1 of 2 runs are not in MLflow as they stand. What AWS has of run {name}-new" in error["message"]
+    assert [one["run_id"] for one in json.loads(ended.stdout)["runs"]] == [f"{name}-old"]
+    assert [one.info.run_name for one in found(client, f"mlops-staging-{name}")] == [f"{name}-old"]
+
+
+def test_a_run_of_another_model_is_wrong_usage(
+    address: str, stage: Stage, run: dict[str, Any], tmp_path: Path
+) -> None:
+    ended = command(stage, tmp_path, "track", run["run_id"], "--model", "other", address=address)
+
+    error = json.loads(ended.stderr)["error"]
+    assert (ended.returncode, error["type"]) == (2, "UsageError")
+    assert f"Not every run is of other: {run['run_id']} is of {run['model']}." in error["message"]
+
+
+def test_a_server_that_never_answers_is_asked_twice_in_the_users_time(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("os.environ", {**os.environ, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"})
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0)
+        silent_client = open_client({"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{silent.getsockname()[1]}"})
+
+        with pytest.raises(TrackingError, match="timed out"):
+            track(silent_client, facts("r"), experiment=name)
+
+        asked = list(accept_all(silent))
+
+    assert len(asked) == 2
+
+
+def accept_all(server: socket.socket) -> Iterator[None]:
+    """Once for each connection that waits."""
+    while True:
+        try:
+            server.accept()[0].close()
+        except BlockingIOError:
+            return
+        yield
+
+
+def test_a_request_may_take_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.environ", {"PATH": "/bin"})
+
+    open_client({"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"})
+
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "10"
+
+
+@pytest.mark.parametrize("address", ["foo://bar", "bob:secret@host", "http://[bob:secret@host"])
+def test_an_address_that_mlflow_cannot_use_is_wrong_usage(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr("os.environ", dict(os.environ))
+
+    with pytest.raises(UsageError, match="MLFLOW_TRACKING_URI is no address that MLflow can use") as refused:
+        open_client({"MLFLOW_TRACKING_URI": address})
+
+    assert "secret" not in str(refused.value)

@@ -106,6 +106,24 @@ def test_a_message_of_many_lines_becomes_one(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
+    ("choice", "told"),
+    [
+        ([], "Which runs?"),
+        (["iris-1", "--all"], "Runs by name and --all exclude each other."),
+    ],
+)
+def test_track_wants_runs_by_name_or_all_of_them(
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    choice: list[str],
+    told: str,
+) -> None:
+    assert run_main(monkeypatch, "track", *choice) == UsageError.exit_code
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["destroy", "--env", "production"],
@@ -188,6 +206,7 @@ def test_each_command_has_help_and_json() -> None:
         shown = CliRunner().invoke(app, [name, "--help"]).output
 
         assert "--json" in shown, name
+        assert "[[" not in shown, name
     assert len(commands) == 26
 
 

@@ -7,13 +7,14 @@ import json
 import math
 import sys
 import tarfile
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from pipeline.errors import SetupError, UsageError
-from pipeline.tracking import VALUE_LIMIT, Sources, open_client, read_facts, tracking_uri
+from pipeline.errors import SetupError, TrackingError, UsageError
+from pipeline.tracking import VALUE_LIMIT, Sources, conceal, open_client, read_facts, tracking_uri
 
 RUN = {
     "run_id": "iris-1",
@@ -82,9 +83,17 @@ def scheduled(instance: str) -> dict[str, Any]:
     }
 
 
-def archive(card: object) -> bytes:
-    content, stream = json.dumps(card).encode(), io.BytesIO()
+def archive(card: object, *links: str) -> bytes:
+    return archive_text(json.dumps(card).encode(), *links)
+
+
+def archive_text(content: bytes, *links: str) -> bytes:
+    stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name in links:
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, "model.onnx"
+            tar.addfile(link)
         for name in ("model.onnx", "model.json"):
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -92,9 +101,12 @@ def archive(card: object) -> bytes:
     return stream.getvalue()
 
 
+MODEL_KEY = "runs/iris-1/training/job/output/model.tar.gz"
+
+
 def stored(evaluation: dict[str, Any], *, card: object = CARD) -> dict[str, bytes]:
     return {
-        "runs/iris-1/training/job/output/model.tar.gz": archive(card),
+        MODEL_KEY: archive(card),
         "runs/iris-1/evaluation/evaluation.json": json.dumps(evaluation).encode(),
         "runs/iris-1/evaluation/report.html": b"<html>",
     }
@@ -171,14 +183,74 @@ def test_a_page_that_the_image_did_not_write_is_named_and_missing_numbers_are_an
     assert read_facts(TRAINED, sources(objects)).tags["mlops.absent"] == "report.html"
 
     del objects["runs/iris-1/evaluation/evaluation.json"]
-    with pytest.raises(ClientError):
+    with pytest.raises(TrackingError, match=r"What AWS has of run iris-1 cannot be read: .*AccessDenied"):
         read_facts(TRAINED, sources(objects))
 
 
-def test_what_aws_has_forgotten_is_left_out() -> None:
+def test_what_aws_has_forgotten_is_left_out_and_fades_the_lineage() -> None:
     facts = read_facts(TRAINED, sources(stored({}), States(forgotten=True)))
 
     assert "instance_type" not in facts.params
+    assert facts.faded == {"lineage.json"}
+    assert not read_facts(TRAINED, sources(stored({}))).faded
+
+
+def test_a_link_before_the_card_hides_it_not() -> None:
+    objects = stored({}) | {MODEL_KEY: archive(CARD, "latest", "./model.json")}
+
+    assert read_facts(TRAINED, sources(objects)).params["estimator"] == "ridge"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda objects: objects | {MODEL_KEY: b"no archive"},
+        lambda objects: objects | {MODEL_KEY: objects[MODEL_KEY][:60]},
+        lambda objects: objects | {MODEL_KEY: archive_text(b"{")},
+        lambda objects: objects | {MODEL_KEY: archive_text(b"[" * 100_000)},
+        lambda objects: objects | {"runs/iris-1/evaluation/evaluation.json": b"{"},
+        lambda _objects: {},
+    ],
+)
+def test_what_cannot_be_read_is_an_error_of_its_run(
+    spoil: Callable[[dict[str, bytes]], dict[str, bytes]],
+) -> None:
+    with pytest.raises(TrackingError, match="What AWS has of run iris-1 cannot be read"):
+        read_facts(TRAINED, sources(spoil(stored({}))))
+
+
+def test_hyperparameters_that_are_no_object_are_left_out() -> None:
+    facts = read_facts(TRAINED, sources(stored({}, card={"estimator": "ridge", "hyperparameters": [1]})))
+
+    assert facts.params["estimator"] == "ridge"
+
+
+class Registry:
+    """A registry whose package somebody deleted."""
+
+    def describe_model_package(self, **_request: str) -> dict[str, Any]:
+        error = {"Code": "ValidationException", "Message": "ModelPackage does not exist"}
+        raise ClientError({"Error": error}, "DescribeModelPackage")
+
+
+def test_a_package_that_is_gone_is_an_error_of_its_run() -> None:
+    run = {**TRAINED, "model_package_arn": "package"}
+
+    with pytest.raises(TrackingError, match=r"iris-1 cannot be read: .*ModelPackage does not exist"):
+        read_facts(run, Sources(S3(stored({})), Registry(), States()))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("API request to http://bob:secret@host/api failed", "API request to http://host/api failed"),
+        ("Invalid url: 'https://bob:s@cr/t@host:1'", "Invalid url: 'https://host:1'"),
+        ("postgresql://bob:secret@db/mlflow\n  is down", "postgresql://db/mlflow is down"),
+        ("anna@example.com may not", "anna@example.com may not"),
+    ],
+)
+def test_what_an_error_says_holds_no_password(said: str, shown: str) -> None:
+    assert conceal(RuntimeError(said)) == shown
 
 
 @pytest.mark.parametrize("variables", [{}, {"MLFLOW_TRACKING_URI": " "}])
