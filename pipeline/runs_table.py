@@ -153,7 +153,8 @@ class RunsTable:
 
     def release(self, run_id: str, *, holder: str, reason: str, now: datetime) -> bool:
         """Whether this stopped the run: not where it ended by itself, or another execution has it by now."""
-        values = {"status": "Stopped", "updated_at": now.isoformat(), "reason": reason}
+        at = now.isoformat()
+        values = {"status": "Stopped", "updated_at": at, "stopped_at": at, "reason": reason}
         request = _update_request(self._name, run_id, values=values, allowed=MAY_FOLLOW["Stopped"])
         request["ConditionExpression"] += " AND execution_arn = :holder"
         request["ExpressionAttributeValues"] |= _to_item({":holder": holder})

@@ -114,7 +114,7 @@ def enter_stops(*, environment: str, runs: RunsTable, ledger: Ledger, now: datet
             "execution_arn": holder,
             "details": {},
         }
-        since = datetime.fromisoformat(run["updated_at"])
+        since = datetime.fromisoformat(run["stopped_at"])
         ledger.append("run", body, entry_id=f"{holder}/Stopped", since=since)
         runs.note(run["run_id"], {"entered": holder}, now=now)
 

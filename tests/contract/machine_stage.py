@@ -5,10 +5,12 @@ What Terraform grants is its own tests' business; here every role may do everyth
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import tempfile
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -191,12 +193,16 @@ class Model:
         *,
         serving: dict[str, Any] | None = None,
         unheard: tuple[str, ...] = (),
+        stranger: Callable[[dict[str, Any]], object] = lambda _: None,
         **changes: Any,
     ) -> None:
-        """`unheard`: the states whose call is made once before, by somebody who does not hear the answer."""
+        """`unheard`: the states whose call is made once before, by somebody who does not hear the answer.
+
+        `stranger` makes another's of that call's parameters.
+        """
         self.stage, self.aws, self.image = stage, stage.aws, image
         self._serving = serving or {}
-        self._unheard = unheard
+        self._unheard, self._stranger = unheard, stranger
         self.name = f"m{uuid.uuid4().hex[:6]}"
         self.group = f"stage-staging-{self.name}"
         self.aws.client("sagemaker").create_model_package_group(ModelPackageGroupName=self.group)
@@ -375,6 +381,7 @@ class Model:
         definition = render(kind, **{**common, **values, **self._changes})
         for name in self._unheard if kind == "retraining" else ():
             _lose_first_answer(definition["States"], name)
+            self._stranger(definition["States"][name]["Parameters"])
         arn: str = self.aws.client("stepfunctions").create_state_machine(
             name=f"{self.endpoint_name(environment)}-{kind}",
             definition=json.dumps(definition),
@@ -386,7 +393,7 @@ class Model:
 
 def _lose_first_answer(states: dict[str, Any], name: str) -> None:
     """Has the call made, then made again as after a lost answer."""
-    states[f"{name}Again"] = states[name]
+    states[f"{name}Again"] = copy.deepcopy(states[name])
     states[name] = {
         **{key: states[name][key] for key in ("Type", "Parameters", "TimeoutSeconds")},
         "Resource": states[name]["Resource"].removesuffix(".sync"),

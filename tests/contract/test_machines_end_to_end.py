@@ -332,35 +332,49 @@ def test_an_adopted_job_without_capacity_is_tried_again_under_a_fresh_name(
     assert jobs_of(model, name) == {name: "Failed", f"{name}-2": "Completed", f"{name}-eval": "Completed"}
 
 
-def test_a_job_that_another_made_under_the_runs_name_is_not_adopted(make_model: Callable[..., Model]) -> None:
-    model = make_model()
+UPLOADED = "States.Format('s3://{}/{}', $.bucket, $.key)"
+
+
+def s3_source(call: dict[str, Any]) -> dict[str, Any]:
+    source: dict[str, Any] = call["InputDataConfig"][0]["DataSource"]["S3DataSource"]
+    return source
+
+
+# The call that a stranger made, and what differs in it.
+STRANGERS: dict[str, tuple[str, Callable[[dict[str, Any], str], object]]] = {
+    "training-image": (
+        "Train",
+        lambda call, image: call["AlgorithmSpecification"].update(TrainingImage=image),
+    ),
+    "other-data": ("Train", lambda call, _: s3_source(call).update({"S3Uri.$": UPLOADED})),
+    "no-data": ("Train", lambda call, _: call.pop("InputDataConfig")),
+    "evaluation-image": (
+        "Evaluate",
+        lambda call, image: call["AppSpecification"].update(ImageUri=image),
+    ),
+    "other-model": (
+        "Evaluate",
+        lambda call, _: call["ProcessingInputs"][0]["S3Input"].update({"S3Uri.$": "$.dataset.train_uri"}),
+    ),
+    "no-model": ("Evaluate", lambda call, _: call.pop("ProcessingInputs")),
+}
+
+
+@pytest.mark.parametrize("what", STRANGERS)
+def test_a_job_that_another_made_under_the_runs_name_is_not_adopted(
+    what: str, make_model: Callable[..., Model], build_image: Callable[..., str]
+) -> None:
+    state, change = STRANGERS[what]
+    image = build_image({**PROGRAMS, "train": f"{PROGRAMS['train']}# another's\n"})
+    model = make_model(unheard=(state,), stranger=lambda call: change(call, image))
     upload = model.upload()
-    name = model.run_id(upload)
-    model.aws.client("sagemaker").create_training_job(
-        TrainingJobName=name,
-        RoleArn=model.stage.roles["sagemaker"],
-        AlgorithmSpecification={"TrainingImage": model.image, "TrainingInputMode": "File"},
-        InputDataConfig=[
-            {
-                "ChannelName": "train",
-                "DataSource": {
-                    "S3DataSource": {
-                        "S3DataType": "S3Prefix",
-                        "S3Uri": f"s3://{upload['bucket']}/{upload['key']}",
-                        "S3DataDistributionType": "FullyReplicated",
-                    }
-                },
-            }
-        ],
-        OutputDataConfig={"S3OutputPath": f"s3://{model.stage.buckets['models']}/elsewhere"},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10},
-        StoppingCondition={"MaxRuntimeInSeconds": 600},
-    )
 
     ended = model.end(model.start(model.retraining_arn, upload))
 
     assert ended.last_state == "Failed"
     assert ended.cause.startswith("SageMaker.ResourceInUseException: ")
+    assert model.run_id(upload) in ended.cause
+    assert model.stage.runs.get(model.run_id(upload))["status"] == "Failed"
     assert model.packages() == []
 
 

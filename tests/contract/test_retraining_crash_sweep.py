@@ -1,7 +1,8 @@
 """Each function of the retraining chain, killed after each of its calls to AWS and then run again.
 
-What it leaves must be what an undisturbed call leaves: one run, one entry of each kind in the ledger, the
-same objects. The function runs in a process that ends in the middle, as Lambda's does when its time is up.
+What it answers and leaves must be what an undisturbed call does: the same objects, and the runs and ledger
+entries that the story says. The function runs in a process that ends in the middle, as Lambda's does when its
+time is up.
 """
 
 from __future__ import annotations
@@ -84,10 +85,11 @@ class Place:
         self.names += [run_id("iris", Version(self.data, key, version_id)), version_id]
         return {"bucket": self.data, "key": key, "version_id": version_id, "route": "s3"}
 
-    def claim(self, upload: dict[str, Any], client: MakeClient, *, execution_arn: str = "e1") -> str:
+    def claim(
+        self, upload: dict[str, Any], client: MakeClient, *, execution_arn: str = "e1"
+    ) -> dict[str, Any]:
         request = {"model": "iris", "execution_arn": execution_arn, "event": upload}
-        name: str = claim(request, s3=client("s3"), runs=self.runs(client), now=NOW)["run_id"]
-        return name
+        return claim(request, s3=client("s3"), runs=self.runs(client), now=NOW)
 
     def machine(self, state: dict[str, Any]) -> str:
         """A state machine of one state."""
@@ -110,12 +112,25 @@ class Place:
             (entry.kind, entry.entry_id, entry.body) for entry in self.ledger(self.aws.client).entries()
         ]
         found = [table.champion("iris"), *table.all(), *stored, *entries]
-        return sorted(self._anonymous(json.dumps(one, sort_keys=True)) for one in found)
+        return sorted(map(self.anonymous, found))
+
+    def summary(self) -> list[str]:
+        """Each run's status and who holds it by which claim, and each entry."""
+        runs = [
+            f"{run['status']} by claim {run['claims']} of {run['execution_arn']}"
+            for run in self.runs(self.aws.client).all()
+        ]
+        entries = [f"{entry.kind} {entry.body['status']}" for entry in self.ledger(self.aws.client).entries()]
+        return sorted(json.loads(self.anonymous([*runs, *entries])))
 
     def _digest(self, bucket: str, key: str) -> str:
         content: bytes = self.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         # Texts may name runs and versions.
         return hashlib.sha256(self._anonymous(content.decode()).encode()).hexdigest()
+
+    def anonymous(self, told: object) -> str:
+        """As JSON, without this place's own names."""
+        return self._anonymous(json.dumps(told, sort_keys=True))
 
     def _anonymous(self, told: str) -> str:
         for number, name in enumerate(self.names):
@@ -125,16 +140,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Story:
-    """What is there before, and the step that dies."""
+    """What is there before, the step that dies, and the runs and entries that there are then."""
 
     prepare: Callable[[Place], Any]
     act: Callable[[Place, MakeClient, Any], object]
+    summary: tuple[str, ...]
 
 
 def claimed(content: bytes = GOOD) -> Callable[[Place], tuple[dict[str, Any], str]]:
     def prepare(place: Place) -> tuple[dict[str, Any], str]:
         upload = place.upload(content)
-        return upload, place.claim(upload, place.aws.client)
+        return upload, place.claim(upload, place.aws.client)["run_id"]
 
     return prepare
 
@@ -147,7 +163,7 @@ def newer_claimed(place: Place) -> dict[str, Any]:
 
 def stopped(place: Place) -> dict[str, Any]:
     upload = place.upload()
-    name = place.claim({**upload, "uploaded_by": ALICE}, place.aws.client, execution_arn="e0")
+    name = place.claim({**upload, "uploaded_by": ALICE}, place.aws.client, execution_arn="e0")["run_id"]
     runs = place.runs(place.aws.client)
     runs.release(name, holder="e0", reason="stopped", now=NOW)
     enter_stops(environment="staging", runs=runs, ledger=place.ledger(place.aws.client), now=NOW)
@@ -181,18 +197,18 @@ def evaluated(place: Place) -> tuple[dict[str, Any], str]:
     return upload, name
 
 
-def act_claim(place: Place, client: MakeClient, upload: dict[str, Any]) -> None:
-    place.claim(upload, client)
+def act_claim(place: Place, client: MakeClient, upload: dict[str, Any]) -> object:
+    return place.claim(upload, client)
 
 
-def act_claim_twice_reported(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> None:
+def act_claim_twice_reported(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> object:
     event = {**told[0], "route": "cloudtrail", "uploaded_by": ALICE}
-    place.claim(event, client, execution_arn="e2")
+    return place.claim(event, client, execution_arn="e2")
 
 
-def act_validate(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> None:
+def act_validate(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> object:
     upload, name = told
-    validate(
+    return validate(
         {"run_id": name, "model": "iris", **upload},
         data_bucket=place.data,
         models_bucket=place.models,
@@ -202,7 +218,7 @@ def act_validate(place: Place, client: MakeClient, told: tuple[dict[str, Any], s
     )
 
 
-def act_judge(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> None:
+def act_judge(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> object:
     folder = f"s3://{place.models}/runs/{told[1]}"
     request = {
         "run_id": told[1],
@@ -210,17 +226,17 @@ def act_judge(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]
         "model_uri": f"{folder}/model.tar.gz",
         "evaluation_uri": f"{folder}/evaluation.json",
     }
-    judge(request, models_bucket=place.models, s3=client("s3"), runs=place.runs(client), now=NOW)
+    return judge(request, models_bucket=place.models, s3=client("s3"), runs=place.runs(client), now=NOW)
 
 
-def act_open_gate(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> None:
+def act_open_gate(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> object:
     request = {"run_id": told[1], "task_token": "t", "model_package_arn": "arn", "smoke": {"passed": True}}
-    open_gate(request, runs=place.runs(client), now=NOW)
+    return open_gate(request, runs=place.runs(client), now=NOW)
 
 
-def act_record(end: dict[str, Any]) -> Callable[[Place, MakeClient, Any], None]:
-    def act(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> None:
-        record(
+def act_record(end: dict[str, Any]) -> Callable[[Place, MakeClient, Any], object]:
+    def act(place: Place, client: MakeClient, told: tuple[dict[str, Any], str]) -> object:
+        return record(
             {
                 "run_id": told[1],
                 "end": end,
@@ -245,7 +261,10 @@ def unreported(place: Place) -> Route:
 
 
 def act_reconcile(place: Place, client: MakeClient, route: Route) -> None:
-    """A round; if it comes to its end, then the claims of all that it and earlier ones started."""
+    """A round; if it comes to its end, then the claims of all that it and earlier ones started.
+
+    Its answer is for the log alone: what this round did, and not what an earlier one had done.
+    """
     list(
         reconcile(
             {"iris": route},
@@ -263,7 +282,7 @@ def act_reconcile(place: Place, client: MakeClient, route: Route) -> None:
     # The version that was uploaded last first: what is claimed does not depend on the order of executions.
     versions = place.names[::-1]
     for event in sorted(map(json.loads, inputs), key=lambda event: versions.index(event["version_id"])):
-        place.claim(event, place.aws.client, execution_arn=f"of {event['version_id']}")
+        place.claim(event, place.aws.client, execution_arn=f"one for {event['version_id']}")
 
 
 def abandoned(place: Place) -> None:
@@ -282,22 +301,33 @@ def act_release(place: Place, client: MakeClient, _: None) -> None:
     enter_stops(environment="staging", runs=runs, ledger=place.ledger(client), now=NOW)
 
 
+HELD = "Running by claim 1 of e1"
 RELEASED = {"kind": "release", "status": "InService", "details": {"release": {"model": "iris"}}}
 STORIES = {
-    "claim": Story(Place.upload, act_claim),
-    "claim of an older version": Story(newer_claimed, act_claim),
-    "claim of a run that was stopped": Story(stopped, act_claim),
-    "claim by a second event": Story(claimed(), act_claim_twice_reported),
-    "validate": Story(claimed(), act_validate),
-    "validate beside a champion": Story(with_champion, act_validate),
-    "quarantine": Story(claimed(GOOD + b"12,cat\n"), act_validate),
-    "judge": Story(evaluated, act_judge),
-    "open the gate": Story(claimed(), act_open_gate),
-    "record a good dataset": Story(claimed(), act_record({"kind": "dataset", "status": "Accepted"})),
-    "record a failure": Story(claimed(), act_record({"kind": "run", "status": "Failed", "reason": "why"})),
-    "record a release": Story(claimed(), act_record(RELEASED)),
-    "reconcile": Story(unreported, act_reconcile),
-    "let go of what was stopped": Story(abandoned, act_release),
+    "claim": Story(Place.upload, act_claim, (HELD,)),
+    "claim of an older version": Story(newer_claimed, act_claim, (HELD, "Running by claim 1 of newer")),
+    "claim of a run that was stopped": Story(stopped, act_claim, ("Running by claim 2 of e1", "run Stopped")),
+    "claim by a second event": Story(claimed(), act_claim_twice_reported, (HELD,)),
+    "validate": Story(claimed(), act_validate, (HELD,)),
+    "validate beside a champion": Story(with_champion, act_validate, (HELD, HELD)),
+    "quarantine": Story(claimed(GOOD + b"12,cat\n"), act_validate, (HELD,)),
+    "judge": Story(evaluated, act_judge, (HELD,)),
+    "open the gate": Story(claimed(), act_open_gate, ("WaitingForApproval by claim 1 of e1",)),
+    "record a good dataset": Story(
+        claimed(), act_record({"kind": "dataset", "status": "Accepted"}), (HELD, "dataset Accepted")
+    ),
+    "record a failure": Story(
+        claimed(),
+        act_record({"kind": "run", "status": "Failed", "reason": "why"}),
+        ("Failed by claim 1 of e1", "run Failed"),
+    ),
+    "record a release": Story(claimed(), act_record(RELEASED), (HELD, "release InService")),
+    "reconcile": Story(
+        unreported, act_reconcile, ("Running by claim 1 of one for <2>", "Running by claim 1 of one for <4>")
+    ),
+    "let go of what was stopped": Story(
+        abandoned, act_release, ("Stopped by claim 1 of an execution", "run Stopped")
+    ),
 }
 
 
@@ -337,17 +367,19 @@ def test_a_function_that_dies_after_any_call_and_runs_again_leaves_what_one_call
 ) -> None:
     story = STORIES[name]
     quiet = Place(aws, states_role)
-    story.act(quiet, aws.client, story.prepare(quiet))
+    answer = quiet.anonymous(story.act(quiet, aws.client, story.prepare(quiet)))
     expected = quiet.found()
     died = 0
 
+    assert quiet.summary() == sorted(story.summary)
     for calls in range(1, MOST_CALLS):
         place = Place(aws, states_role)
         told = story.prepare(place)
         if not dies(place, story, told, calls):
             break
         died += 1
-        story.act(place, aws.client, told)
+        again = story.act(place, aws.client, told)
 
+        assert place.anonymous(again) == answer, f"killed after call {calls}"
         assert place.found() == expected, f"killed after call {calls}"
     assert 0 < died < MOST_CALLS - 1

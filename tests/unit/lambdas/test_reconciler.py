@@ -194,7 +194,8 @@ def test_a_stop_whose_entry_was_not_noted_is_not_entered_again(place: Place) -> 
     released(place)
     ledger = Ledger("ledger", s3=place.s3, now=lambda: place.now, sleep=float)
     enter_stops(environment="staging", runs=place.runs, ledger=ledger, now=place.now)
-    place.runs.note(run_id, {"entered": "nobody"}, now=place.now)
+    noted = {"entered": "nobody", "release_staging": {"status": "Failed"}}
+    place.runs.note(run_id, noted, now=place.now + timedelta(hours=1))
 
     enter_stops(environment="staging", runs=place.runs, ledger=ledger, now=place.now)
 

@@ -115,14 +115,19 @@ def nothing(place: Place) -> None:
     """No endpoint yet."""
 
 
-def one_serves(place: Place) -> None:
-    """An earlier release serves and scales."""
+def one_in_service(place: Place) -> None:
+    """An earlier release serves, and has not scaled yet."""
     sagemaker = place.world.sagemaker
     deploy(EARLIER, serving=SERVING, sagemaker=sagemaker, autoscaling=place.autoscaling)
     sagemaker.finish(RELEASE.endpoint_name)
     sagemaker.endpoints[RELEASE.endpoint_name]["ProductionVariants"] = [
         {"VariantName": "main", "CurrentInstanceCount": 2, "DesiredInstanceCount": 2}
     ]
+
+
+def one_serves(place: Place) -> None:
+    """An earlier release serves and scales."""
+    one_in_service(place)
     act_scale(place)
 
 
@@ -150,7 +155,7 @@ STORIES: dict[str, tuple[Callable[[Place], None], Callable[[Place], None]]] = {
     "deploy after a failure": (one_failed, act_deploy),
     "roll the first back": (first_in_service, act_rollback),
     "roll the next back": (second_in_service, act_rollback),
-    "scale": (one_serves, act_scale),
+    "scale": (one_in_service, act_scale),
 }
 
 
@@ -174,7 +179,7 @@ def test_a_step_that_dies_after_any_call_and_runs_again_leaves_what_one_call_lea
     act(quiet)
     died = 0
 
-    assert quiet.found() != before or name == "scale"
+    assert quiet.found() != before
     for calls in range(1, MOST_CALLS):
         place = make_place(production, now, prepare)
         try:

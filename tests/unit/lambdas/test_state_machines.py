@@ -77,6 +77,34 @@ def test_only_jsonpath_is_used(machine: dict[str, Any]) -> None:
     assert not [text for text in texts(machine) if text.startswith("{%")]
 
 
+ALWAYS_THERE = {
+    "$.error.Error",
+    "$.found.TrainingJobStatus",
+    "$.found.AppSpecification.ImageUri",
+    "$.found.ProcessingJobStatus",
+}
+
+
+def unguarded(rule: dict[str, Any], present: frozenset[str] = frozenset()) -> list[str]:
+    """What a rule compares without having asked whether it is there."""
+    found = []
+    for part in [*rule.get("And", []), *rule.get("Or", []), *filter(None, [rule.get("Not")])]:
+        found += unguarded(part, present)
+        if "And" in rule and part.get("IsPresent"):
+            present |= {part["Variable"]}
+    compared = {rule["Variable"]} - present if "Variable" in rule and "IsPresent" not in rule else ()
+    return [*found, *compared]
+
+
+def test_what_aws_may_leave_out_is_compared_only_where_it_is_there(machine: dict[str, Any]) -> None:
+    """A Choice that looks at what is missing ends the execution, past every Catch."""
+    rules = [rule for state in machine["States"].values() for rule in state.get("Choices", [])]
+    told_by_aws = ("$.error.", "$.found.")
+
+    compared = {variable for rule in rules for variable in unguarded(rule)}
+    assert {variable for variable in compared if variable.startswith(told_by_aws)} <= ALWAYS_THERE
+
+
 def test_every_fail_state_says_why(machine: dict[str, Any]) -> None:
     for name, state in machine["States"].items():
         if state["Type"] == "Fail":
