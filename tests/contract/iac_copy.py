@@ -83,6 +83,7 @@ def shared_provider(data: Path, *, environ: Mapping[str, str] | None = None) -> 
     quiet = {"TF_LOG_SDK": "OFF", "TF_LOG_PROVIDER_AWS": "OFF"}
     with subprocess.Popen(
         [program, "-debug"],
+        cwd=IAC / "environment",  # roots name files from where they are; all are as deep
         env={**(os.environ if environ is None else environ), **quiet},
         stdout=subprocess.PIPE,
         text=True,
