@@ -25,6 +25,7 @@ from pipeline.conformance.program import Launch, Runtime, StartError
 from pipeline.engine import find_engine, give_image
 from pipeline.errors import RunError, SetupError, UsageError
 from pipeline.image import open_store, read_image, repository_name
+from pipeline.model_archive import CARD_FILE, MAX_BYTES, ONNX_FILE, read_members
 from pipeline.oci import BlobStore, OciImage, load_image
 from pipeline.settings import Settings
 
@@ -36,8 +37,6 @@ else:
 
 TOLERANCE = 1e-6  # of an answer: a probability, or a value beside its own size
 TRAIN_LIMIT_S = 7200
-ONNX_FILE, CARD_FILE = "model.onnx", "model.json"
-_MAX_BYTES = {ONNX_FILE: 2 << 30, CARD_FILE: 16 << 20}
 _SHOWN_BYTES = 2000
 _ENGINE_TIMEOUT_S = 600
 
@@ -135,14 +134,8 @@ def fetch_model(recipe: Recipe, folder: Path, *, s3: Any) -> Trained:
 
 def read_archive(file: Path) -> Trained:
     """The two files of a model archive; nothing is unpacked. Raises: RunError when one is not there."""
-    found = {}
     with tarfile.open(file) as archive:
-        for member in archive:
-            name = member.name.removeprefix("./")
-            if name in _MAX_BYTES and member.isreg() and member.size <= _MAX_BYTES[name]:
-                content = archive.extractfile(member)
-                found[name] = content.read() if content else b""
-    return _trained(found, where=str(file))
+        return _trained(dict(read_members(archive, MAX_BYTES)), where=str(file))
 
 
 def open_image(
@@ -222,7 +215,7 @@ def train_again(
             words = said.decode(errors="replace") or program.output(max_bytes=_SHOWN_BYTES)
             how = f"ended with exit code {code}" if code is not None else f"was not over after {limit_s:g} s"
             raise RunError(f"The training {how}: {' '.join(words.split())}")
-        found = {name: program.read(f"model/{name}", max_bytes=limit) for name, limit in _MAX_BYTES.items()}
+        found = {name: program.read(f"model/{name}", max_bytes=limit) for name, limit in MAX_BYTES.items()}
         return _trained({name: content for name, content in found.items() if content}, where="/opt/ml/model")
     finally:
         program.remove()
@@ -270,7 +263,7 @@ def _save(body: Any, file: Path) -> str:
 
 
 def _trained(files: Mapping[str, bytes], *, where: str) -> Trained:
-    missing = [name for name in _MAX_BYTES if name not in files]
+    missing = [name for name in MAX_BYTES if name not in files]
     if missing:
         raise RunError(f"{where} lacks {' and '.join(missing)}.")
     return Trained(files[ONNX_FILE], json.loads(files[CARD_FILE]))

@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pipeline.artefact import parse_uri
 from pipeline.errors import SetupError, TrackingError, UsageError
 from pipeline.lineage import describe_run
+from pipeline.model_archive import CARD_FILE, read_members
 
 if TYPE_CHECKING:
     import tarfile
@@ -52,7 +53,6 @@ _DEFAULTS = {
     # Standard output is the command's.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-CARD_LIMIT_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -335,14 +335,9 @@ def _read_card(run: Mapping[str, Any], s3: Any) -> dict[str, Any]:
         return {}
     bucket, key = parse_uri(run["model_uri"])
     with tarfile.open(fileobj=s3.get_object(Bucket=bucket, Key=key)["Body"], mode="r|gz") as archive:
-        for member in archive:
-            # Only of a file: a link cannot be followed in a stream.
-            wanted = member.isreg() and member.name.removeprefix("./") == "model.json"
-            content = archive.extractfile(member) if wanted and member.size <= CARD_LIMIT_BYTES else None
-            if content:
-                card = json.loads(content.read())
-                return card if isinstance(card, dict) else {}
-    return {}
+        _, content = next(read_members(archive, [CARD_FILE]), (CARD_FILE, b"{}"))
+    card = json.loads(content)
+    return card if isinstance(card, dict) else {}
 
 
 def _params(

@@ -128,7 +128,7 @@ def _notice(
         "event": "dataset refused",
         "run_id": request["run_id"],
         "model": request["model"],
-        "uploaded_by": (run.get("uploaded_by") or UNKNOWN).rpartition("/")[2],
+        "uploaded_by": run.get("uploaded_by") or UNKNOWN,
         "bucket": request["bucket"],
         "key": request["key"],
         "version_id": request["version_id"],
